@@ -1,0 +1,1 @@
+"""trimtab: holds AI workloads to their targets for the least money, energy and carbon."""
