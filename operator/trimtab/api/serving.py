@@ -1,0 +1,192 @@
+"""ServingWorkload: a model served by Triton, held to latency and accuracy."""
+
+from datetime import timedelta
+from enum import StrEnum
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from trimtab.api.common import AccuracyFigure, Conditions, Hardware, Rate, Reasons, Resources, Usage
+from trimtab.api.quantity import Duration, Fraction, Measured
+from trimtab.api.schema import ApiModel, Cel, Column, Kind, ListMap, ListSet, ObjectName, ShortText, StatusModel
+
+
+class Percentile(StrEnum):
+    """A percentile of latency that Triton publishes."""
+
+    P50 = "p50"
+    P90 = "p90"
+    P95 = "p95"
+    P99 = "p99"
+
+
+class LatencyTarget(ApiModel):
+    """A bound on the latency of requests inside the server: queueing, batching and computing."""
+
+    percentile: Percentile = Percentile.P95
+    milliseconds: Annotated[int, Field(ge=1, le=600_000)]
+    """The bound that the percentile must stay under."""
+
+
+class ServingTargets(ApiModel):
+    """What serving must hold to."""
+
+    latency: LatencyTarget
+    min_accuracy: Fraction = 0.0
+    """Accuracy floor: a variant below it is never served."""
+
+
+class TritonSettings(ApiModel):
+    """Settings of the Triton server."""
+
+    max_batch_size: Annotated[int, Field(ge=1, le=4096)] = 32
+    """Most items that the dynamic batcher puts into one execution."""
+    max_queue_delay_microseconds: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+    """How long the batcher may wait for more requests."""
+    instances: Annotated[int, Field(ge=1, le=64)] = 1
+    """Model instances in one server."""
+    threads: Annotated[int, Field(ge=1, le=256)] = 1
+    """Intra-op threads of one instance."""
+    image: Annotated[str, Field(max_length=512)] = ""
+    """Image of the server; empty means the one that the operator was installed with."""
+
+
+class Scaling(ApiModel):
+    """How eagerly the number of replicas follows the load. Up is always at once."""
+
+    scale_down_stabilization: Duration = timedelta(minutes=5)
+    """Time for which fewer replicas must have been enough before one is taken away."""
+
+
+class Fallback(ApiModel):
+    """What to run while metrics are missing."""
+
+    replicas: Annotated[int, Field(ge=1, le=4096)]
+    """Replicas to hold at least, when metrics have been missing for longer than the operator's staleness limit."""
+
+
+class ServingWorkloadSpec(ApiModel):
+    """What to serve, and to which targets."""
+
+    cel_rules: ClassVar = (
+        Cel("self.minReplicas <= self.maxReplicas", "minReplicas must not be above maxReplicas", ".minReplicas"),
+        Cel(
+            "has(self.replicas) ? (self.replicas >= self.minReplicas && self.replicas <= self.maxReplicas) : true",
+            "replicas must lie between minReplicas and maxReplicas",
+            ".replicas",
+        ),
+        Cel(
+            "has(self.fallback) ? self.fallback.replicas <= self.maxReplicas : true",
+            "fallback.replicas must not be above maxReplicas",
+            ".fallback.replicas",
+        ),
+    )
+
+    model: ObjectName
+    """Name under which Triton serves the model; clients send it in their requests."""
+    variants: Annotated[tuple[ObjectName, ...], Field(min_length=1, max_length=32), ListSet()]
+    """Names of the ModelVariants that may serve."""
+    targets: ServingTargets
+    """What serving must hold to."""
+    resources: Resources = Resources()
+    """What one replica needs."""
+    min_replicas: Annotated[int, Field(ge=1, le=4096)] = 1
+    """Fewest replicas to keep."""
+    max_replicas: Annotated[int, Field(ge=1, le=4096)] = 10
+    """Most replicas to scale to."""
+    replicas: Annotated[int | None, Field(ge=1, le=4096)] = None
+    """Fixes the number of replicas (the scale subresource writes it, so an HPA may); unset means that trimtab chooses."""
+    hardware: Hardware = Hardware()
+    """Where it may run."""
+    triton: TritonSettings = TritonSettings()
+    """Settings of the server."""
+    scaling: Scaling = Scaling()
+    """How eagerly replicas follow the load."""
+    fallback: Fallback | None = None
+    """What to run while metrics are missing; unset means to hold what runs."""
+
+
+class VariantVersion(StatusModel):
+    """Which version of the Triton model a variant is. Given once, never reused."""
+
+    name: ObjectName
+    version: Annotated[int, Field(ge=1)]
+
+
+class ServingDecisionStatus(StatusModel):
+    """The present decision and why."""
+
+    variant: str = ""
+    hardware_class: str = ""
+    replicas: int = 0
+    mode: str = "Enforce"
+    """Mode of the policies in force; under Recommend nothing is changed."""
+    reasons: Reasons = ()
+    predicted_latency_milliseconds: Measured | None = None
+    """What the latency model expects of the target's percentile."""
+    rate: Rate | None = None
+    """What this costs for each hour."""
+    source: str = ""
+
+
+class Observed(StatusModel):
+    """What the metrics say."""
+
+    requests_per_second: Measured | None = None
+    latency_milliseconds: Measured | None = None
+    """The target's percentile, of the slowest replica."""
+    percentile: str = ""
+    mean_batch: Measured | None = None
+
+
+class ServingWorkloadStatus(StatusModel):
+    """What is going on."""
+
+    observed_generation: int = 0
+    state: Annotated[str, Field(max_length=64)] = ""
+    """One word for `kubectl get`: the reason of the condition Ready."""
+    conditions: Conditions = ()
+    decision: ServingDecisionStatus | None = None
+    active_variant: str = ""
+    """The variant that every ready replica serves; empty while they differ."""
+    variants: Annotated[tuple[VariantVersion, ...], Field(max_length=64), ListMap(("name",))] = ()
+    accuracy: AccuracyFigure | None = None
+    """Measured accuracy of the active variant."""
+    observed: Observed | None = None
+    usage: Usage | None = None
+    """Energy, cost and carbon so far."""
+    replicas: int = 0
+    ready_replicas: int = 0
+    selector: Annotated[str, Field(max_length=512)] = ""
+    switches: int = 0
+    """How often the variant was changed."""
+    low_since: Annotated[str, Field(max_length=40)] = ""
+    """Since when fewer replicas would have been enough (an instant); empty while they would not."""
+    message: ShortText = ""
+
+
+SERVING_WORKLOAD = Kind(
+    kind="ServingWorkload",
+    plural="servingworkloads",
+    short_names=("sw",),
+    namespaced=True,
+    spec=ServingWorkloadSpec,
+    status=ServingWorkloadStatus,
+    description="A model served by Triton, which trimtab scales and whose variant it chooses to hold latency and accuracy for the least.",
+    scale=True,
+    columns=(
+        Column("State", ".status.state"),
+        Column("Variant", ".status.activeVariant"),
+        Column("Ready", ".status.readyReplicas", "integer"),
+        Column("Want", ".status.decision.replicas", "integer", description="Replicas decided on"),
+        Column("RPS", ".status.observed.requestsPerSecond"),
+        Column("Latency-ms", ".status.observed.latencyMilliseconds", description="The target's percentile"),
+        Column("Target-ms", ".spec.targets.latency.milliseconds", "integer"),
+        Column("Accuracy", ".status.accuracy.value"),
+        Column("USD/h", ".status.decision.rate.costUSDPerHour"),
+        Column("gCO2/h", ".status.decision.rate.carbonGramsPerHour"),
+        Column("Class", ".status.decision.hardwareClass", wide=True),
+        Column("Why", ".status.decision.reasons[0].code", wide=True),
+        Column("Age", ".metadata.creationTimestamp", "date"),
+    ),
+)

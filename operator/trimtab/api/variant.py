@@ -1,0 +1,165 @@
+"""ModelVariant: a trained model made smaller or faster, with what was measured of it."""
+
+from enum import StrEnum
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from trimtab.api.common import AccuracyFigure, Conditions, Resources
+from trimtab.api.quantity import Duration, Fraction, Measured
+from trimtab.api.schema import ApiModel, Cel, Column, Kind, ListSet, ObjectName, ShortText, StatusModel
+
+
+class VariantSource(ApiModel):
+    """Where the model comes from."""
+
+    training_workload: ObjectName
+    """A TrainingWorkload of the same namespace; the variant is made when it has succeeded."""
+
+
+class PruneMethod(StrEnum):
+    """How weights are taken away."""
+
+    STRUCTURED = "structured"
+    UNSTRUCTURED = "unstructured"
+
+
+class Prune(ApiModel):
+    """Takes away the weights that matter least, then trains briefly to recover."""
+
+    method: PruneMethod = PruneMethod.STRUCTURED
+    """structured removes whole channels (smaller and faster everywhere); unstructured sets single weights to zero."""
+    amount: Fraction
+    """Share to take away."""
+    finetune_epochs: Annotated[int, Field(ge=0, le=1000)] = 3
+    """Passes over the training data after pruning."""
+
+
+class QuantizeMode(StrEnum):
+    """When the ranges of activations are found."""
+
+    STATIC = "static"
+    DYNAMIC = "dynamic"
+
+
+class Quantize(ApiModel):
+    """Stores and computes in 8-bit integers."""
+
+    mode: QuantizeMode = QuantizeMode.STATIC
+    """static calibrates on training data beforehand; dynamic measures at every request."""
+    dtype: Annotated[str, Field(pattern="^int8$")] = "int8"
+
+
+class VariantStep(ApiModel):
+    """One step. Steps run in order; the export to ONNX is always the last and need not be named."""
+
+    cel_rules: ClassVar = (
+        Cel("has(self.prune) != has(self.quantize)", "each step must be exactly one of prune and quantize"),
+    )
+    prune: Prune | None = None
+    quantize: Quantize | None = None
+
+
+class VariantBenchmark(ApiModel):
+    """How latency and throughput are measured."""
+
+    batches: Annotated[
+        tuple[Annotated[int, Field(ge=1, le=4096)], ...], Field(min_length=1, max_length=8), ListSet()
+    ] = (1, 8, 32)
+    """Batch sizes to measure."""
+    seconds_per_batch: Annotated[int, Field(ge=1, le=600)] = 3
+    """How long each is measured."""
+    threads: Annotated[int, Field(ge=1, le=256)] = 1
+
+
+class Gate(ApiModel):
+    """What the variant must reach to be allowed to serve."""
+
+    min_accuracy: Fraction | None = None
+    """Least held-out accuracy."""
+    max_accuracy_drop: Fraction | None = None
+    """Most that it may lose against the source model."""
+
+
+class ModelVariantSpec(ApiModel):
+    """How the variant is made and measured."""
+
+    source: VariantSource
+    steps: Annotated[tuple[VariantStep, ...], Field(max_length=8)] = ()
+    """What is done to the model; empty means the plain export to ONNX in fp32."""
+    benchmark: VariantBenchmark = VariantBenchmark()
+    gate: Gate = Gate()
+    resources: Resources = Resources()
+    """What the pod that makes and measures it gets: measure with what serving gets, and the figures fit it."""
+    seed: Annotated[int, Field(ge=0, le=2_147_483_647)] = 0
+    image: Annotated[str, Field(max_length=512)] = ""
+    """Image of the optimizer; empty means the one that the operator was installed with."""
+    timeout: Duration | None = None
+    """Longest that making it may take."""
+
+
+class ProfilePoint(StatusModel):
+    """Measured speed at one batch size."""
+
+    batch: int
+    p50_milliseconds: Measured
+    p95_milliseconds: Measured
+    p99_milliseconds: Measured
+    items_per_second: Measured
+    """Throughput of one replica with the CPU that it was measured with."""
+    cpu_seconds_per_item: Measured
+
+
+class Artifact(StatusModel):
+    """The file that serves."""
+
+    claim_name: str
+    path: str
+    """Path in the claim."""
+    sha256: Annotated[str, Field(max_length=64)]
+    size_bytes: int
+
+
+class ModelVariantStatus(StatusModel):
+    """What was made, and what was measured."""
+
+    observed_generation: int = 0
+    state: Annotated[str, Field(max_length=64)] = ""
+    conditions: Conditions = ()
+    spec_hash: Annotated[str, Field(max_length=64)] = ""
+    """Which spec and source the figures belong to."""
+    artifact: Artifact | None = None
+    accuracy: AccuracyFigure | None = None
+    baseline_accuracy: Measured | None = None
+    """Held-out accuracy of the source model."""
+    agreement: Measured | None = None
+    """Share of held-out samples where it answers as the source model does."""
+    peak_memory_bytes: int = 0
+    cpu_cores: Measured | None = None
+    """CPU that the figures were measured with."""
+    hardware_class: str = ""
+    """Hardware class that they were measured on."""
+    profile: Annotated[tuple[ProfilePoint, ...], Field(max_length=16)] = ()
+    summary: ShortText = ""
+    message: ShortText = ""
+
+
+MODEL_VARIANT = Kind(
+    kind="ModelVariant",
+    plural="modelvariants",
+    short_names=("mv",),
+    namespaced=True,
+    spec=ModelVariantSpec,
+    status=ModelVariantStatus,
+    description="A trained model, exported and optimized, with measured accuracy, size, latency and throughput.",
+    columns=(
+        Column("State", ".status.state"),
+        Column("Source", ".spec.source.trainingWorkload"),
+        Column("Accuracy", ".status.accuracy.value"),
+        Column("Bytes", ".status.artifact.sizeBytes", "integer"),
+        Column("p95-ms", ".status.profile[0].p95Milliseconds", description="Latency at the smallest batch"),
+        Column("Items/s", ".status.profile[0].itemsPerSecond", description="Throughput at the smallest batch"),
+        Column("Agreement", ".status.agreement", wide=True, description="Answers equal to the source model's"),
+        Column("Age", ".metadata.creationTimestamp", "date"),
+    ),
+)
