@@ -1,0 +1,113 @@
+"""What was decided: the Plan. `apply/` makes it so, `simulate/` replays it, `explain` prints it."""
+
+from datetime import datetime
+
+from trimtab.api.common import ConditionStatus, Rate, Reason
+from trimtab.api.policy import Mode
+from trimtab.api.serving import VariantVersion
+from trimtab.api.training import ScheduleSlot, TrainingAction
+from trimtab.plan.snapshot import Fact
+
+
+class ConditionValue(Fact):
+    """A condition to be shown; when it last changed is worked out where it is written."""
+
+    type: str
+    status: ConditionStatus
+    reason: str
+    message: str = ""
+
+
+class EventNote(Fact):
+    """Something that a person should find in `kubectl describe`; written once for each change of decision."""
+
+    reason: str
+    message: str
+    warning: bool = False
+
+
+class TrainingDecision(Fact):
+    """What shall become of a training workload."""
+
+    key: str
+    """`namespace/name`."""
+    mode: Mode
+    action: TrainingAction
+    """RUN: the Job exists, unsuspended. SUSPEND: its pods end after a checkpoint. WAIT: nothing runs yet. NONE: it is over, or waits for its user."""
+    replicas: int
+    hardware_class: str
+    schedule: tuple[ScheduleSlot, ...] = ()
+    rate: Rate | None = None
+    simulated: bool = False
+    reasons: tuple[Reason, ...] = ()
+    conditions: tuple[ConditionValue, ...] = ()
+    events: tuple[EventNote, ...] = ()
+    message: str = ""
+
+
+class ServingDecision(Fact):
+    """What shall serve, with how much."""
+
+    key: str
+    mode: Mode
+    variant: str
+    """Name of the ModelVariant to serve; empty when none may."""
+    versions: tuple[VariantVersion, ...]
+    """Version of the Triton model for each variant that is (or was) in the list; only those in `available` can be loaded."""
+    available: tuple[str, ...]
+    """Variants whose artifact exists and whose gate passed."""
+    hardware_class: str
+    replicas: int
+    """0 only when nothing can serve yet."""
+    predicted_latency_ms: float | None = None
+    rate: Rate | None = None
+    simulated: bool = False
+    low_since: datetime | None = None
+    """Since when fewer replicas would have been enough."""
+    reasons: tuple[Reason, ...] = ()
+    conditions: tuple[ConditionValue, ...] = ()
+    events: tuple[EventNote, ...] = ()
+    message: str = ""
+
+
+class VariantDecision(Fact):
+    """What shall be done to make a variant."""
+
+    key: str
+    build: bool
+    """The Job that makes it shall exist."""
+    spec_hash: str
+    """Names the Job that makes it: spec, and digest of the source."""
+    hardware_class: str = ""
+    claim_name: str = ""
+    """Claim with the source model; the artifact goes there too."""
+    accepted: bool = False
+    """The result is in, and the gate passed."""
+    conditions: tuple[ConditionValue, ...] = ()
+    events: tuple[EventNote, ...] = ()
+    message: str = ""
+
+
+class ObjectConditions(Fact):
+    """Conditions of an object about which nothing is decided (a policy, a class, a source)."""
+
+    key: str
+    conditions: tuple[ConditionValue, ...]
+
+
+class Plan(Fact):
+    """All decisions from one Snapshot."""
+
+    taken_at: datetime
+    training: tuple[TrainingDecision, ...] = ()
+    serving: tuple[ServingDecision, ...] = ()
+    variants: tuple[VariantDecision, ...] = ()
+    policies: tuple[ObjectConditions, ...] = ()
+    policy_workloads: dict[str, int] = {}
+    """How many workloads each policy selects, by key."""
+    hardware: tuple[ObjectConditions, ...] = ()
+    carbon: tuple[ObjectConditions, ...] = ()
+    intensity_by_zone: dict[str, float] = {}
+    """gCO2e/kWh in force now."""
+    wake_at: datetime | None = None
+    """When something known will change (an intensity slot ends, a delay runs out): plan again then, at the latest."""

@@ -1,0 +1,286 @@
+"""The world at one instant, as the planner sees it: immutable, complete, and writable to a file.
+
+`observe/` builds it, `plan/` reads it, and nothing else goes into a decision: the same Snapshot always gives the same Plan.
+"""
+
+from datetime import datetime
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict
+
+from trimtab.api.carbon import CarbonSourceSpec, CarbonSourceStatus
+from trimtab.api.common import FigureSource
+from trimtab.api.hardware import HardwareClassSpec, HardwareClassStatus
+from trimtab.api.policy import ClusterEfficiencyPolicySpec, EfficiencyPolicySpec, EfficiencyPolicyStatus
+from trimtab.api.serving import ServingWorkloadSpec, ServingWorkloadStatus
+from trimtab.api.training import TrainingWorkloadSpec, TrainingWorkloadStatus
+from trimtab.api.variant import ModelVariantSpec, ModelVariantStatus
+
+
+class Fact(BaseModel):
+    """Base of everything in a Snapshot: immutable; unknown fields are an error, so an old file is refused and not misread."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+
+
+class ObjectMeta(Fact):
+    """Identity of an object."""
+
+    name: str
+    namespace: str = ""
+    uid: str = ""
+    generation: int = 0
+    labels: dict[str, str] = {}
+    created_at: datetime
+    deleting: bool = False
+
+    @property
+    def key(self) -> str:
+        """`namespace/name`, or the bare name of a cluster-scoped object."""
+        return f"{self.namespace}/{self.name}" if self.namespace else self.name
+
+
+class HardwareState(Fact):
+    """A HardwareClass with the ready, schedulable nodes that match its selector."""
+
+    meta: ObjectMeta
+    spec: HardwareClassSpec
+    status: HardwareClassStatus = HardwareClassStatus()
+    nodes: int
+    """Ready, schedulable nodes."""
+    capacity_units: float
+    """Allocatable units of `spec.resource_name` on them, summed."""
+    units_per_node: float
+    """Allocatable units of one node (the mean); 0 without nodes. Price and power of a node are shared out by it."""
+    foreign_units: float = 0.0
+    """Units requested on them by pods that are not trimtab's."""
+    cpu_cores_per_node: float = 0.0
+    """Allocatable CPU cores of one node (the mean)."""
+
+
+class IntensityPoint(Fact):
+    """Carbon intensity from `start` until the next point's start."""
+
+    start: datetime
+    grams_per_kwh: float
+
+
+class CarbonState(Fact):
+    """A CarbonSource with its series in wall-clock time (a replayed trace is already mapped onto it)."""
+
+    meta: ObjectMeta
+    spec: CarbonSourceSpec
+    status: CarbonSourceStatus = CarbonSourceStatus()
+    points: tuple[IntensityPoint, ...] = ()
+    """In order of time: some of the past (as far back as the ledger still needs), the present, and the forecast."""
+    trace_time: datetime | None = None
+    """For a replayed trace: start of the interval of the trace that is in force."""
+    problem: str = ""
+    """Why there is no (fresh) series; empty when all is well."""
+
+
+class PolicyState(Fact):
+    """An EfficiencyPolicy, or a ClusterEfficiencyPolicy when `meta.namespace` is empty."""
+
+    meta: ObjectMeta
+    spec: ClusterEfficiencyPolicySpec | EfficiencyPolicySpec
+    status: EfficiencyPolicyStatus = EfficiencyPolicyStatus()
+
+
+class JobState(Fact):
+    """A child Job."""
+
+    name: str
+    uid: str
+    created_at: datetime
+    suspended: bool
+    replicas: int
+    """`spec.parallelism`."""
+    hardware_class: str
+    """Label `trimtab.dev/hardware-class`."""
+    spec_hash: str = ""
+    """Label `trimtab.dev/spec-hash`: which spec of the owner it was built from."""
+    active: int = 0
+    ready: int = 0
+    succeeded: int = 0
+    failed: int = 0
+    complete: bool = False
+    failure: str = ""
+    """Message of the condition Failed; empty unless the Job has failed for good."""
+    started_at: datetime | None = None
+    completed_at: datetime | None = None
+
+
+class WorkloadPod(Fact):
+    """A pod of a workload."""
+
+    name: str
+    hardware_class: str = ""
+    node: str = ""
+    ip: str = ""
+    phase: str = ""
+    ready: bool = False
+    deleting: bool = False
+    created_at: datetime
+    started_at: datetime | None = None
+    """When its first container started."""
+    unschedulable: str = ""
+    """The scheduler's message while the pod fits nowhere."""
+    waiting: str = ""
+    """Why a container is not running, such as `ImagePullBackOff: ...` or `CrashLoopBackOff: ...`."""
+    restarts: int = 0
+    termination_message: str = ""
+    """Of the last terminated container: JSON from the runtimes in `workloads/`."""
+    exit_code: int | None = None
+    loaded_version: int | None = None
+    """Serving only: version of the Triton model that it serves; None when it could not be asked."""
+
+
+class TrainingMetrics(Fact):
+    """What Prometheus says of a training workload."""
+
+    completed_samples: float | None = None
+    total_samples: float | None = None
+    samples_per_second: float | None = None
+    observed_at: datetime
+    """Time of the newest sample used."""
+    source: FigureSource = FigureSource.MEASURED
+
+
+class TrainingResult(Fact):
+    """The runtime's own last word, read from rank 0's termination message."""
+
+    completed_samples: int
+    total_samples: int
+    visits_min: int | None = None
+    visits_max: int | None = None
+    accuracy: float | None = None
+    accuracy_low: float | None = None
+    accuracy_high: float | None = None
+    held_out_samples: int = 0
+    stopped: bool = False
+    """True when it stopped on SIGTERM after a checkpoint, with work left."""
+    sha256: str = ""
+
+
+class TrainingState(Fact):
+    """A TrainingWorkload and what exists of it."""
+
+    meta: ObjectMeta
+    spec: TrainingWorkloadSpec
+    status: TrainingWorkloadStatus = TrainingWorkloadStatus()
+    """As written last; it is the only memory that the operator has."""
+    job: JobState | None = None
+    pods: tuple[WorkloadPod, ...] = ()
+    metrics: TrainingMetrics | None = None
+    result: TrainingResult | None = None
+
+
+class VariantResult(Fact):
+    """The optimizer's report, from its termination message, already checked; figures as in ModelVariantStatus."""
+
+    artifact: str
+    sha256: str
+    size_bytes: int
+    accuracy: float
+    accuracy_low: float
+    accuracy_high: float
+    held_out_samples: int
+    baseline_accuracy: float
+    agreement: float
+    peak_memory_bytes: int
+    profile: tuple["MeasuredPoint", ...]
+
+
+class MeasuredPoint(Fact):
+    """Speed at one batch size, measured by the optimizer."""
+
+    batch: int
+    p50_ms: float
+    p95_ms: float
+    p99_ms: float
+    items_per_second: float
+    cpu_seconds_per_item: float
+
+
+class VariantState(Fact):
+    """A ModelVariant and what exists of it."""
+
+    meta: ObjectMeta
+    spec: ModelVariantSpec
+    status: ModelVariantStatus = ModelVariantStatus()
+    job: JobState | None = None
+    pods: tuple[WorkloadPod, ...] = ()
+    result: VariantResult | None = None
+    result_error: str = ""
+    """The optimizer's own error, or why its report could not be read."""
+
+
+class DeploymentState(Fact):
+    """A child Deployment: one for each hardware class."""
+
+    name: str
+    hardware_class: str
+    replicas: int
+    """`spec.replicas`."""
+    spec_hash: str = ""
+    """Label `trimtab.dev/spec-hash`: which desired pod template it was built from."""
+    ready: int = 0
+    updated: int = 0
+    problem: str = ""
+    """Message of a condition that keeps it from progressing (ReplicaFailure, ProgressDeadlineExceeded); empty otherwise."""
+
+
+class ServingMetrics(Fact):
+    """What Prometheus says of a serving workload's Triton pods."""
+
+    requests_per_second: float
+    items_per_second: float
+    """Inferences (a request with a batch of 8 is 8 items)."""
+    latency_ms: float | None = None
+    """The target's percentile (request latency inside the server), of the slowest pod; None while idle."""
+    mean_compute_ms: float | None = None
+    """Mean compute time of an execution."""
+    mean_queue_ms: float | None = None
+    mean_batch: float | None = None
+    pending_requests: float = 0.0
+    busy_share: float | None = None
+    """Share of time that the mean instance was executing, 0..1."""
+    failures_per_second: float = 0.0
+    observed_at: datetime
+
+
+class ServingState(Fact):
+    """A ServingWorkload and what exists of it."""
+
+    meta: ObjectMeta
+    spec: ServingWorkloadSpec
+    status: ServingWorkloadStatus = ServingWorkloadStatus()
+    deployments: tuple[DeploymentState, ...] = ()
+    pods: tuple[WorkloadPod, ...] = ()
+    metrics: ServingMetrics | None = None
+
+
+class MetricsHealth(StrEnum):
+    """Whether Prometheus answers."""
+
+    OK = "OK"
+    UNREACHABLE = "Unreachable"
+    NOT_CONFIGURED = "NotConfigured"
+
+
+class Snapshot(Fact):
+    """Everything that a decision may depend on."""
+
+    taken_at: datetime
+    """The instant of all decisions, in UTC."""
+    metrics_health: MetricsHealth = MetricsHealth.OK
+    metrics_message: str = ""
+    metrics_stale_seconds: float = 60.0
+    """Metrics older than this are stale."""
+    hardware: tuple[HardwareState, ...] = ()
+    carbon: tuple[CarbonState, ...] = ()
+    policies: tuple[PolicyState, ...] = ()
+    training: tuple[TrainingState, ...] = ()
+    serving: tuple[ServingState, ...] = ()
+    variants: tuple[VariantState, ...] = ()
