@@ -1,0 +1,47 @@
+# Everything a contributor or a first-time user runs. `make demo` and `make test` start from a bare Debian machine.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PYTEST_ARGS ?=
+WORKERS ?= 2
+LOCKS := torch train optimize serve benchmark simulated
+UV_COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+	--custom-compile-command "make lock"
+
+.PHONY: setup demo test test-unit lint lock down clean
+
+setup: $(VENV)/.installed
+
+# One line a step; the details go to build/setup.log, which is shown when a step fails.
+$(VENV)/.installed: requirements/dev.txt pyproject.toml
+	@PYTHON="$(PYTHON)" bash operator/trimtab/local/setup.sh $(VENV)
+
+demo: setup
+	@$(BIN)/trimtab demo
+
+test: setup
+	$(BIN)/pytest -n $(WORKERS) --dist loadgroup $(PYTEST_ARGS)
+
+# What needs neither root nor the embedded cluster: a minute.
+test-unit: setup
+	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m "not cluster and not control_plane" $(PYTEST_ARGS)
+
+lint: setup
+	@test ! -e operator/__init__.py || { echo "operator/__init__.py must not exist: it would shadow the standard library's operator"; exit 1; }
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/trimtab crds --check
+
+# Lock files carry hashes and no index address: pip takes the packages from wherever it is set up to.
+lock: setup
+	$(UV_COMPILE) pyproject.toml -o requirements/operator.txt
+	$(UV_COMPILE) pyproject.toml --extra local --extra dev -o requirements/dev.txt
+	for name in $(LOCKS); do $(UV_COMPILE) requirements/$$name.in -o requirements/$$name.txt || exit 1; done
+
+down:
+	@if [ -x $(BIN)/trimtab ]; then $(BIN)/trimtab local down --all; else echo "Nothing to stop: $(BIN)/trimtab is not installed"; fi
+
+clean: down
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
