@@ -43,7 +43,11 @@ class CarbonSourceSpec(ApiModel):
     """Whose intensity, and from where."""
 
     cel_rules: ClassVar = (
-        Cel("has(self.static) != has(self.configMap)", "exactly one of static and configMap must be set", ".static"),
+        Cel(
+            "has(self.static) != has(self.configMap)",
+            "exactly one of static and configMap must be set",
+            ".static",
+        ),
         Cel("has(self.replay) ? has(self.configMap) : true", "replay needs configMap", ".replay"),
     )
     zone: Annotated[str, Field(min_length=1, max_length=63)]

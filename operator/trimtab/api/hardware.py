@@ -22,7 +22,8 @@ class Power(ApiModel):
     cel_rules: ClassVar = (
         Cel(
             "(type(self.peakWatts) == int ? quantity(string(self.peakWatts)) : quantity(self.peakWatts))"
-            ".compareTo(type(self.idleWatts) == int ? quantity(string(self.idleWatts)) : quantity(self.idleWatts)) >= 0",
+            ".compareTo(type(self.idleWatts) == int ? quantity(string(self.idleWatts))"
+            " : quantity(self.idleWatts)) >= 0",
             "peakWatts must not be below idleWatts",
             ".peakWatts",
         ),

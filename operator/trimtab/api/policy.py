@@ -35,7 +35,8 @@ class CarbonRules(ApiModel):
     max_intensity_grams_per_kwh: Annotated[int | None, Field(ge=0, le=5000, alias="maxIntensityGramsPerKWh")] = None
     """Training waits, or is suspended after a checkpoint, while the grid is dirtier than this (gCO2e/kWh)."""
     allowed_delay: Duration | None = None
-    """Longest that carbon may keep a training waiting in all; then it runs whatever the grid. Unset means as long as its deadline allows."""
+    """Longest that carbon may keep a training waiting in all; then it runs whatever the grid. Unset means as long as
+    its deadline allows."""
     price_usd_per_tonne: Amount | None = Field(default=None, alias="priceUSDPerTonne")
     """Internal price of carbon, added to cost when choices are compared (US dollars a tonne CO2e)."""
 
@@ -56,7 +57,9 @@ class ServingRules(ApiModel):
 
 
 class EfficiencyPolicySpec(ApiModel):
-    """Which workloads, how far, and which limits. Where several policies select a workload, the strictest of each limit holds."""
+    """Which workloads, how far, and which limits. Where several policies select a workload, the strictest of each
+    limit holds.
+    """
 
     selector: LabelSelector = LabelSelector()
     """Workloads by label; empty means all of the namespace."""

@@ -39,9 +39,14 @@ def parse_quantity(value: Any) -> float:
 
 
 def format_quantity(value: float) -> str:
-    """Print a number as a plain decimal with at most six significant digits, as the API server would keep it."""
-    text = f"{value:.6g}"
-    return format(Decimal(text), "f") if "e" in text else text
+    """Print a number as a plain decimal that parses to the same float again."""
+    text = repr(float(value))
+    return format(Decimal(text), "f") if "e" in text else text.removesuffix(".0")
+
+
+def format_measured(value: float) -> str:
+    """Print a figure with six decimals at most: a micro-unit is finer than anything that is measured here."""
+    return f"{value:.6f}".rstrip("0").rstrip(".")
 
 
 def parse_duration(value: Any) -> timedelta:
@@ -69,7 +74,11 @@ def format_duration(value: timedelta) -> str:
 
 
 def _quantity_schema() -> dict[str, Any]:
-    return {"x-kubernetes-int-or-string": True, "anyOf": [{"type": "integer"}, {"type": "string"}], "maxLength": 32}
+    return {
+        "x-kubernetes-int-or-string": True,
+        "anyOf": [{"type": "integer"}, {"type": "string"}],
+        "maxLength": 32,
+    }
 
 
 _NOT_NEGATIVE = (
@@ -88,7 +97,11 @@ _FRACTION = (
 _SERIALIZER = PlainSerializer(format_quantity, return_type=str)
 
 Amount = Annotated[
-    float, BeforeValidator(parse_quantity), _SERIALIZER, WithJsonSchema(_quantity_schema()), Cel(*_NOT_NEGATIVE)
+    float,
+    BeforeValidator(parse_quantity),
+    _SERIALIZER,
+    WithJsonSchema(_quantity_schema()),
+    Cel(*_NOT_NEGATIVE),
 ]
 """A number that is not negative; its unit is in the field's name."""
 
@@ -105,7 +118,7 @@ Fraction = Annotated[
 Measured = Annotated[
     float,
     BeforeValidator(parse_quantity),
-    _SERIALIZER,
+    PlainSerializer(format_measured, return_type=str),
     WithJsonSchema({"type": "string", "maxLength": 32}),
 ]
 """A figure in status, printed as a decimal string (the API conventions allow no floats)."""

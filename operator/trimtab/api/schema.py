@@ -15,7 +15,8 @@ API_VERSION = f"{GROUP}/{VERSION}"
 class Cel:
     """A CEL rule (`x-kubernetes-validations`) with the line that a user reads when it is broken.
 
-    Put it in a field's `Annotated[...]`, or in a model's `cel_rules`. `field_path` (such as `.maxReplicas`) names the field to blame
+    Put it in a field's `Annotated[...]`, or in a model's `cel_rules`. `field_path` (such as `.maxReplicas`) names the
+    field to blame
     when the rule spans several.
     """
 

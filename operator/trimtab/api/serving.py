@@ -8,7 +8,17 @@ from pydantic import Field
 
 from trimtab.api.common import AccuracyFigure, Conditions, Hardware, Rate, Reasons, Resources, Usage
 from trimtab.api.quantity import Duration, Fraction, Measured
-from trimtab.api.schema import ApiModel, Cel, Column, Kind, ListMap, ListSet, ObjectName, ShortText, StatusModel
+from trimtab.api.schema import (
+    ApiModel,
+    Cel,
+    Column,
+    Kind,
+    ListMap,
+    ListSet,
+    ObjectName,
+    ShortText,
+    StatusModel,
+)
 
 
 class Percentile(StrEnum):
@@ -69,7 +79,11 @@ class ServingWorkloadSpec(ApiModel):
     """What to serve, and to which targets."""
 
     cel_rules: ClassVar = (
-        Cel("self.minReplicas <= self.maxReplicas", "minReplicas must not be above maxReplicas", ".minReplicas"),
+        Cel(
+            "self.minReplicas <= self.maxReplicas",
+            "minReplicas must not be above maxReplicas",
+            ".minReplicas",
+        ),
         Cel(
             "has(self.replicas) ? (self.replicas >= self.minReplicas && self.replicas <= self.maxReplicas) : true",
             "replicas must lie between minReplicas and maxReplicas",
@@ -95,7 +109,8 @@ class ServingWorkloadSpec(ApiModel):
     max_replicas: Annotated[int, Field(ge=1, le=4096)] = 10
     """Most replicas to scale to."""
     replicas: Annotated[int | None, Field(ge=1, le=4096)] = None
-    """Fixes the number of replicas (the scale subresource writes it, so an HPA may); unset means that trimtab chooses."""
+    """Fixes the number of replicas (the scale subresource writes it, so an HPA may); unset means that trimtab
+    chooses."""
     hardware: Hardware = Hardware()
     """Where it may run."""
     triton: TritonSettings = TritonSettings()
@@ -135,8 +150,12 @@ class Observed(StatusModel):
     requests_per_second: Measured | None = None
     latency_milliseconds: Measured | None = None
     """The target's percentile, of the slowest replica."""
-    percentile: str = ""
+    percentile: Annotated[str, Field(max_length=8)] = ""
+    """Which percentile it is."""
     mean_batch: Measured | None = None
+    """Items in an execution, on average."""
+    capacity_correction: Measured | None = None
+    """Measured over profiled capacity of a replica: what the live server taught the latency model."""
 
 
 class ServingWorkloadStatus(StatusModel):
@@ -172,7 +191,7 @@ SERVING_WORKLOAD = Kind(
     namespaced=True,
     spec=ServingWorkloadSpec,
     status=ServingWorkloadStatus,
-    description="A model served by Triton, which trimtab scales and whose variant it chooses to hold latency and accuracy for the least.",
+    description="A model served by Triton: scaled, and its variant chosen, to hold latency and accuracy for the least.",
     scale=True,
     columns=(
         Column("State", ".status.state"),

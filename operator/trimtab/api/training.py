@@ -84,8 +84,16 @@ class TrainingWorkloadSpec(ApiModel):
 
     cel_rules: ClassVar = (
         Cel("has(self.torch) != has(self.template)", "exactly one of torch and template must be set", ".torch"),
-        Cel("has(self.template) ? has(self.work) : true", "work.totalSamples must be set with a template", ".work"),
-        Cel("has(self.torch) ? has(self.checkpoint) : true", "checkpoint.claimName must be set with torch", ".checkpoint"),
+        Cel(
+            "has(self.template) ? has(self.work) : true",
+            "work.totalSamples must be set with a template",
+            ".work",
+        ),
+        Cel(
+            "has(self.torch) ? has(self.checkpoint) : true",
+            "checkpoint.claimName must be set with torch",
+            ".checkpoint",
+        ),
         Cel(
             "self.minReplicas <= self.maxReplicas",
             "minReplicas must not be above maxReplicas",
@@ -170,7 +178,8 @@ class Progress(StatusModel):
     percent: int = 0
     samples_per_second: Measured | None = None
     visits_min: int | None = None
-    """Fewest times that a sample of the training data was seen; with visitsMax it proves that no work was lost or repeated."""
+    """Fewest times that a sample of the training data was seen; with visitsMax it proves that no work was lost or
+    repeated."""
     visits_max: int | None = None
     source: str = ""
     """`measured` or `simulated`."""
@@ -210,7 +219,7 @@ TRAINING_WORKLOAD = Kind(
     namespaced=True,
     spec=TrainingWorkloadSpec,
     status=TrainingWorkloadStatus,
-    description="A training job that trimtab schedules, suspends and resumes to meet its targets for the least cost and carbon.",
+    description="A training job: scheduled, suspended and resumed to meet its targets for the least cost and carbon.",
     scale=True,
     columns=(
         Column("State", ".status.state"),

@@ -13,7 +13,9 @@ class Sample(Fact):
 
 
 class PodMeter(Fact):
-    """The samples of one pod. Each series also holds the last sample at or before the interval's start, where there is one."""
+    """The samples of one pod. Each series also holds the last sample at or before the interval's start, where there
+    is one.
+    """
 
     pod: str
     hardware_class: str

@@ -33,7 +33,8 @@ class TrainingDecision(Fact):
     """`namespace/name`."""
     mode: Mode
     action: TrainingAction
-    """RUN: the Job exists, unsuspended. SUSPEND: its pods end after a checkpoint. WAIT: nothing runs yet. NONE: it is over, or waits for its user."""
+    """RUN: the Job exists, unsuspended. SUSPEND: its pods end after a checkpoint. WAIT: nothing runs yet. NONE: it is
+    over, or waits for its user."""
     replicas: int
     hardware_class: str
     schedule: tuple[ScheduleSlot, ...] = ()
@@ -53,7 +54,8 @@ class ServingDecision(Fact):
     variant: str
     """Name of the ModelVariant to serve; empty when none may."""
     versions: tuple[VariantVersion, ...]
-    """Version of the Triton model for each variant that is (or was) in the list; only those in `available` can be loaded."""
+    """Version of the Triton model for each variant that is (or was) in the list; only those in `available` can be
+    loaded."""
     available: tuple[str, ...]
     """Variants whose artifact exists and whose gate passed."""
     hardware_class: str

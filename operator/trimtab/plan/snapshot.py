@@ -1,6 +1,7 @@
 """The world at one instant, as the planner sees it: immutable, complete, and writable to a file.
 
-`observe/` builds it, `plan/` reads it, and nothing else goes into a decision: the same Snapshot always gives the same Plan.
+`observe/` builds it, `plan/` reads it, and nothing else goes into a decision: the same Snapshot always gives the same
+Plan.
 """
 
 from datetime import datetime
@@ -18,7 +19,9 @@ from trimtab.api.variant import ModelVariantSpec, ModelVariantStatus
 
 
 class Fact(BaseModel):
-    """Base of everything in a Snapshot: immutable; unknown fields are an error, so an old file is refused and not misread."""
+    """Base of everything in a Snapshot: immutable; unknown fields are an error, so an old file is refused and not
+    misread.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
@@ -228,7 +231,8 @@ class DeploymentState(Fact):
     ready: int = 0
     updated: int = 0
     problem: str = ""
-    """Message of a condition that keeps it from progressing (ReplicaFailure, ProgressDeadlineExceeded); empty otherwise."""
+    """Message of a condition that keeps it from progressing (ReplicaFailure, ProgressDeadlineExceeded); empty
+    otherwise."""
 
 
 class ServingMetrics(Fact):

@@ -1,0 +1,105 @@
+"""The one decision for the whole cluster: Snapshot in, Plan out.
+
+Workloads share capacity, so they are decided together, in this order: serving (it must hold its latency now), variants
+being made, then training by priority and age.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import TypeVar
+
+from trimtab.api.common import Resources
+from trimtab.plan.capacity import Capacity
+from trimtab.plan.conditions import condition
+from trimtab.plan.decisions import ConditionValue, ObjectConditions, Plan, VariantDecision
+from trimtab.plan.intensity import current_intensities, next_change, points_by_zone
+from trimtab.plan.policy import applies, effective_policy
+from trimtab.plan.rates import units_per_replica
+from trimtab.plan.serving import plan_serving
+from trimtab.plan.snapshot import (
+    CarbonState,
+    HardwareState,
+    ObjectMeta,
+    ServingState,
+    Snapshot,
+    TrainingState,
+    VariantState,
+)
+from trimtab.plan.training import plan_training
+from trimtab.plan.variants import plan_variant
+
+_State = TypeVar("_State", ServingState, VariantState)
+
+
+def plan(snapshot: Snapshot) -> Plan:
+    """Decide everything. The same Snapshot always gives the same Plan."""
+    series = points_by_zone(snapshot.carbon)
+    intensities = current_intensities(series, snapshot.taken_at)
+    capacity = Capacity(snapshot.hardware)
+    variants = tuple(plan_variant(v, snapshot) for v in _by_age(snapshot.variants))
+    accepted = {v.key: v.accepted for v in variants}
+    serving = tuple(
+        plan_serving(s, snapshot, effective_policy(snapshot.policies, s.meta), intensities, capacity, accepted)
+        for s in _by_age(snapshot.serving)
+    )
+    _take_builds(variants, snapshot, capacity)
+    training = tuple(
+        plan_training(t, snapshot, effective_policy(snapshot.policies, t.meta), series, capacity)
+        for t in sorted(snapshot.training, key=_queue_order)
+    )
+    workloads = [*(t.meta for t in snapshot.training), *(s.meta for s in snapshot.serving)]
+    return Plan(
+        taken_at=snapshot.taken_at,
+        training=training,
+        serving=serving,
+        variants=variants,
+        policies=tuple(_shown(p.meta, condition("Ready", True, "InForce")) for p in snapshot.policies),
+        policy_workloads={p.meta.key: sum(applies(p, w) for w in workloads) for p in snapshot.policies},
+        hardware=tuple(_shown(h.meta, _hardware(h)) for h in snapshot.hardware),
+        carbon=tuple(_shown(c.meta, _carbon(c, snapshot.taken_at)) for c in snapshot.carbon),
+        intensity_by_zone=intensities,
+        wake_at=next_change(series, snapshot.taken_at),
+    )
+
+
+def _shown(meta: ObjectMeta, value: ConditionValue) -> ObjectConditions:
+    return ObjectConditions(key=meta.key, conditions=(value,))
+
+
+def _by_age(states: Iterable[_State]) -> list[_State]:
+    return sorted(states, key=_age)
+
+
+def _age(state: ServingState | VariantState) -> tuple[datetime, str]:
+    return (state.meta.created_at, state.meta.key)
+
+
+def _queue_order(state: TrainingState) -> tuple[int, bool, datetime, str]:
+    """Higher priority first; what runs before what waits; then the oldest."""
+    waits = state.job is None or state.job.suspended
+    return (-state.spec.priority, waits, state.meta.created_at, state.meta.key)
+
+
+def _take_builds(decisions: tuple[VariantDecision, ...], snapshot: Snapshot, capacity: Capacity) -> None:
+    """Set aside what the jobs that make variants hold."""
+    resources: dict[str, Resources] = {v.meta.key: v.spec.resources for v in snapshot.variants}
+    classes = {h.meta.name: h for h in snapshot.hardware}
+    for decision in decisions:
+        hardware = classes.get(decision.hardware_class)
+        if decision.build and hardware is not None:
+            capacity.take(decision.hardware_class, units_per_replica(resources[decision.key], hardware))
+
+
+def _hardware(state: HardwareState) -> ConditionValue:
+    if state.nodes:
+        return condition("Ready", True, "NodesReady", f"{state.nodes} ready nodes")
+    selector = ", ".join(f"{k}={v}" for k, v in sorted(state.spec.node_selector.items()))
+    return condition("Ready", False, "NoNodes", f"no ready node has the labels {selector}")
+
+
+def _carbon(state: CarbonState, now: datetime) -> ConditionValue:
+    if state.problem:
+        return condition("CarbonDataFresh", False, "SourceFailed", state.problem)
+    if not any(point.start <= now for point in state.points):
+        return condition("CarbonDataFresh", False, "NoData", "the source has no figure for the present")
+    return condition("CarbonDataFresh", True, "Fresh")

@@ -1,0 +1,79 @@
+"""Conditions of a serving workload."""
+
+from trimtab.api.common import Reason
+from trimtab.plan.conditions import carbon_condition, condition, metrics_condition
+from trimtab.plan.decisions import ConditionValue
+from trimtab.plan.intensity import intensity_at, points_by_zone
+from trimtab.plan.serving_load import Load
+from trimtab.plan.serving_options import ServingOption
+from trimtab.plan.snapshot import ServingState, Snapshot
+
+
+def _pod_trouble(state: ServingState) -> tuple[str, str] | None:
+    for deployment in state.deployments:
+        if deployment.problem:
+            return "DeploymentFailing", f"Deployment {deployment.name}: {deployment.problem}"
+    for pod in state.pods:
+        if pod.unschedulable and not pod.deleting:
+            return "Unschedulable", f"pod {pod.name}: {pod.unschedulable}"
+        if pod.waiting and not pod.deleting:
+            return "PodsFailing", f"pod {pod.name}: {pod.waiting}"
+    return None
+
+
+def _ready(state: ServingState, load: Load, replicas: int, variant: str, reasons: tuple[Reason, ...]) -> ConditionValue:
+    ready = sum(1 for pod in state.pods if pod.ready and not pod.deleting)
+    if not variant and replicas == 0:
+        return condition("Ready", False, reasons[0].code, reasons[0].message)
+    trouble = _pod_trouble(state)
+    if ready == 0:
+        return condition("Ready", False, *(trouble or ("Starting", f"0 of {replicas} replicas are ready")))
+    serving = f"{ready} replicas serve"
+    if load.breached:
+        target = state.spec.targets.latency
+        text = f"{target.percentile} is {load.latency_ms or 0:.0f} ms, the target is {target.milliseconds} ms"
+        return condition("Ready", True, "LatencyBreach", text)
+    if state.status.active_variant and state.status.active_variant != variant:
+        return condition("Ready", True, "Switching", f"{serving}; {state.status.active_variant} -> {variant}")
+    if trouble is not None:
+        return condition("Ready", True, trouble[0], f"{serving}; {trouble[1]}")
+    if ready < replicas:
+        return condition("Ready", True, "ScalingUp", f"{ready} of {replicas} replicas are ready")
+    return condition("Ready", True, "Serving", f"{serving} {variant}")
+
+
+def serving_conditions(
+    state: ServingState,
+    snapshot: Snapshot,
+    load: Load,
+    option: ServingOption | None,
+    replicas: int,
+    variant: str,
+    reasons: tuple[Reason, ...],
+    missing: tuple[str, ...],
+) -> tuple[ConditionValue, ...]:
+    """All conditions of the workload under this decision."""
+    runs = any(pod.ready for pod in state.pods)
+    conditions = [
+        _ready(state, load, replicas, variant, reasons),
+        metrics_condition(snapshot, state.metrics is not None, load.fresh, expected=runs),
+        condition("VariantsFound", False, "VariantNotFound", f"no ModelVariant named {', '.join(missing)}")
+        if missing
+        else condition("VariantsFound", True, "AllFound"),
+    ]
+    if option is None:
+        conditions.append(condition("TargetsFeasible", False, reasons[0].code, reasons[0].message))
+        return tuple(conditions)
+    over = option.over_limit
+    conditions.append(condition("WithinBudget", not over, "OverLimit" if over else "WithinLimits", over))
+    if not load.fresh:
+        conditions.append(condition("TargetsFeasible", None, "LoadUnknown"))
+    elif option.holds:
+        text = f"predicted {option.latency_ms:.0f} ms with {option.label}"
+        conditions.append(condition("TargetsFeasible", True, "TargetsHold", text))
+    else:
+        conditions.append(condition("TargetsFeasible", False, reasons[0].code, reasons[0].message))
+    zone = option.candidate.hardware.spec.grid_zone
+    points = points_by_zone(snapshot.carbon).get(zone, ())
+    conditions.append(carbon_condition(snapshot, zone, intensity_at(points, snapshot.taken_at) is not None))
+    return tuple(conditions)

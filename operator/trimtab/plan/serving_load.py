@@ -1,0 +1,73 @@
+"""What the live metrics of a serving workload say: the load, whether its target is broken, how fast it really
+serves.
+"""
+
+import math
+from dataclasses import dataclass
+from datetime import datetime
+
+from trimtab.plan.latency import QUANTILES
+from trimtab.plan.snapshot import ServingState
+
+DRAIN_SECONDS = 10.0
+"""A backlog is to be worked off within this time: it counts as load."""
+_LEAST_BUSY = 0.15
+"""Below this utilization, a measured capacity is mostly noise."""
+_CORRECTION_BOUNDS = (0.1, 4.0)
+
+
+@dataclass(frozen=True)
+class Load:
+    """The load as far as it is known."""
+
+    fresh: bool
+    """The metrics are there and recent; if not, nothing below may lower a scale."""
+    requests_per_second: float
+    """Arrivals, with the backlog counted in."""
+    breached: bool
+    """The latency target is broken now."""
+    latency_ms: float | None
+    """The target's percentile as Triton reports it, or the recent estimate where that is higher."""
+
+
+def recent_latency_ms(state: ServingState) -> float | None:
+    """Estimate of the target's percentile over the last scrapes, from rates of queue and compute time.
+
+    Triton's own quantiles are over a sliding window of a minute and go on showing a breach that is over.
+    A wait that is near exponential has its q-quantile at -ln(1 - q) times its mean.
+    """
+    metrics = state.metrics
+    if metrics is None or metrics.mean_queue_ms is None or metrics.mean_compute_ms is None:
+        return None
+    tail = 1.0 - QUANTILES[state.spec.targets.latency.percentile]
+    return metrics.mean_compute_ms - math.log(tail) * metrics.mean_queue_ms
+
+
+def observe_load(state: ServingState, now: datetime, stale_seconds: float) -> Load:
+    """Read the load out of the metrics."""
+    metrics = state.metrics
+    if metrics is None or (now - metrics.observed_at).total_seconds() > stale_seconds:
+        return Load(False, 0.0, False, None)
+    bound = state.spec.targets.latency.milliseconds
+    recent, reported = recent_latency_ms(state), metrics.latency_ms
+    breached = (recent is not None and recent > bound) or (
+        reported is not None and reported > bound and (recent is None or recent > 0.5 * bound)
+    )
+    known = [value for value in (recent, reported) if value is not None]
+    arrivals = metrics.requests_per_second + metrics.pending_requests / DRAIN_SECONDS
+    busy_with_requests = metrics.requests_per_second > 0.0 or metrics.pending_requests > 0.0
+    return Load(True, arrivals, breached and busy_with_requests, max(known) if known and busy_with_requests else None)
+
+
+def capacity_correction(state: ServingState, profile_items_per_second: float) -> float:
+    """Measured over profiled capacity of a replica with the variant that serves now; 1 where it cannot be told.
+
+    The profile is of the bare model; a live server also parses, copies and batches, and shares its CPU.
+    """
+    metrics = state.metrics
+    ready = sum(1 for pod in state.pods if pod.ready and not pod.deleting)
+    if metrics is None or metrics.busy_share is None or ready == 0 or metrics.busy_share < _LEAST_BUSY:
+        return 1.0
+    measured = metrics.items_per_second / ready / min(1.0, metrics.busy_share)
+    low, high = _CORRECTION_BOUNDS
+    return min(high, max(low, measured / profile_items_per_second))

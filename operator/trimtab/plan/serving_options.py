@@ -1,0 +1,158 @@
+"""The ways to serve a workload: (variant, hardware class, replicas), each with its latency, accuracy and rate."""
+
+from dataclasses import dataclass
+
+from trimtab.api.common import Rate
+from trimtab.plan.capacity import Capacity
+from trimtab.plan.latency import ServiceProfile, latency_seconds, replicas_needed, utilization
+from trimtab.plan.policy import EffectivePolicy
+from trimtab.plan.rates import limit_broken, offers, priced, rate_of, units_per_replica
+from trimtab.plan.serving_load import capacity_correction
+from trimtab.plan.snapshot import HardwareState, ServingState, VariantState
+
+LATENCY_MARGIN = 0.8
+"""Part of the latency target that is planned for; the rest is for what the model does not know."""
+
+
+def service_profile(state: ServingState, variant: VariantState, hardware: HardwareState) -> ServiceProfile | None:
+    """Service time of one replica of a variant on a class: profiled at batch 1, scaled to its CPU and speed,
+    corrected live.
+    """
+    if not variant.status.profile:
+        return None
+    point = min(variant.status.profile, key=lambda p: p.batch)
+    cores = variant.status.cpu_cores or state.spec.resources.cpu
+    usable = min(state.spec.resources.cpu, float(state.spec.triton.threads * state.spec.triton.instances))
+    scale = hardware.spec.speed * (usable / cores if state.spec.resources.accelerators == 0 else 1.0)
+    items_per_second = max(1e-6, point.items_per_second * scale)
+    correction = 1.0
+    if state.status.active_variant == variant.meta.name:
+        correction = capacity_correction(state, items_per_second)
+    elif state.status.active_variant and state.status.observed and state.status.observed.capacity_correction:
+        # Overheads of the server are much the same for each variant: what was learned of one is the best guess for
+        # another.
+        correction = state.status.observed.capacity_correction
+    seconds = 1.0 / (items_per_second * correction)
+    return ServiceProfile(seconds=seconds, tail_seconds=max(seconds, point.p95_milliseconds / 1000.0 / scale))
+
+
+@dataclass(frozen=True)
+class ServingOption:
+    """One way to serve."""
+
+    variant: str
+    accuracy: float
+    replicas: int
+    latency_ms: float
+    """Predicted, at the target's percentile; infinite when it cannot keep up."""
+    rate: Rate
+    score_usd_per_hour: float
+    """Cost plus priced carbon."""
+    over_limit: str
+    """Which limit of the policy it breaks; empty when none."""
+    too_slow: str
+    """By how much it misses the latency target; empty when it holds."""
+    candidate: "Candidate"
+
+    @property
+    def holds(self) -> bool:
+        """Whether it keeps to all limits and targets."""
+        return not self.over_limit and not self.too_slow
+
+    @property
+    def hardware_class(self) -> str:
+        """Name of the class."""
+        return self.candidate.hardware.meta.name
+
+    @property
+    def label(self) -> str:
+        """For messages."""
+        return f"{self.replicas} x {self.variant} on {self.hardware_class}"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A variant on a class, before the number of replicas is chosen."""
+
+    state: ServingState
+    variant: VariantState
+    hardware: HardwareState
+    profile: ServiceProfile
+    requests_per_second: float
+    policy: EffectivePolicy
+    intensity_grams_per_kwh: float | None
+
+    def with_replicas(self, count: int) -> ServingOption:
+        """What it comes to with so many replicas."""
+        target = self.state.spec.targets.latency
+        load = self.requests_per_second / count
+        latency_ms = latency_seconds(self.profile, load, target.percentile) * 1000.0
+        units = units_per_replica(self.state.spec.resources, self.hardware) * count
+        busy = min(1.0, utilization(self.profile, load))
+        rate = rate_of(self.hardware, units, busy, self.intensity_grams_per_kwh)
+        over = limit_broken(rate, self.policy)
+        slow = f"{target.percentile} would be {latency_ms:.0f} ms, the target is {target.milliseconds} ms"
+        accuracy = self.variant.status.accuracy
+        return ServingOption(
+            variant=self.variant.meta.name,
+            accuracy=accuracy.value if accuracy else 0.0,
+            replicas=count,
+            latency_ms=latency_ms,
+            rate=rate,
+            score_usd_per_hour=priced(rate, self.policy),
+            over_limit=over,
+            too_slow=slow if latency_ms > target.milliseconds else "",
+            candidate=self,
+        )
+
+    def best(self, least: int, most: int) -> ServingOption:
+        """The fewest replicas in [least, most] that hold the latency target, or as many as the limits allow."""
+        target = self.state.spec.targets.latency
+        bound = target.milliseconds / 1000.0 * LATENCY_MARGIN
+        needed = replicas_needed(self.profile, self.requests_per_second, target.percentile, bound, most)
+        option = self.with_replicas(max(least, needed or most))
+        while option.over_limit and option.replicas > least:
+            option = self.with_replicas(option.replicas - 1)
+        return option
+
+
+def serving_options(
+    state: ServingState,
+    variants: list[VariantState],
+    hardware: tuple[HardwareState, ...],
+    requests_per_second: float,
+    least_replicas: int,
+    policy: EffectivePolicy,
+    intensity_by_zone: dict[str, float],
+    capacity: Capacity,
+) -> list[ServingOption]:
+    """Every (variant, class) with the fewest replicas that hold the target.
+
+    Args:
+        state: The workload.
+        variants: Those that may serve: artifact there, gate passed, accuracy at or above the floor.
+        hardware: All classes.
+        requests_per_second: Load to carry.
+        least_replicas: Never fewer than this.
+        policy: Limits and preference.
+        intensity_by_zone: gCO2e/kWh now.
+        capacity: What is left of each class.
+    """
+    allowed = set(state.spec.hardware.classes)
+    options: list[ServingOption] = []
+    for candidate in hardware:
+        if (allowed and candidate.meta.name not in allowed) or not offers(state.spec.resources, candidate):
+            continue
+        room = capacity.replicas(candidate, units_per_replica(state.spec.resources, candidate))
+        most = min(state.spec.max_replicas, room)
+        least = min(least_replicas, most)
+        if state.spec.replicas is not None:
+            least = most = min(state.spec.replicas, room)
+        intensity = intensity_by_zone.get(candidate.spec.grid_zone)
+        for variant in variants:
+            profile = service_profile(state, variant, candidate)
+            if profile is None or most < 1:
+                continue
+            choice = Candidate(state, variant, candidate, profile, requests_per_second, policy, intensity)
+            options.append(choice.best(least, most))
+    return options
