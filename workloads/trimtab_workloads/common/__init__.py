@@ -1,0 +1,1 @@
+"""Shared by all entry points: configuration, logging, results, intervals. Standard library and pydantic only."""
