@@ -11,6 +11,7 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -34,9 +35,10 @@ class ComponentSpec(TypedDict):
 
 
 class Spec(TypedDict):
-    """What the supervisor is told: environment variables, and the components."""
+    """What the supervisor is told: environment variables, commands to run first, and the components."""
 
     environment: dict[str, str]
+    setup: list[list[str]]
     components: list[ComponentSpec]
 
 
@@ -108,6 +110,8 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if not sys.stdin.readline():
         sys.exit("the command that started this cluster ended before its network was ready")
+    for command in spec["setup"]:
+        subprocess.run(command, env=spec["environment"], stdin=subprocess.DEVNULL, check=True)
     Supervisor(spec).run()
 
 

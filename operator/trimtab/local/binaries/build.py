@@ -1,11 +1,13 @@
 """Builds what the cache lacks, with a progress bar; a second invocation waits and then finds it done."""
 
 import os
+import re
 import shutil
 import subprocess
 import time
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TextIO
 
 from rich.progress import Progress, TaskID
 
@@ -72,7 +74,7 @@ def _build(go: Path, family: Family, progress: Progress) -> None:
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
     log = family.directory.with_name(family.directory.name + ".log")
-    command = [str(go), "build", "-v", "-trimpath", "-ldflags", family.linker_flags, "-o", f"{scratch}/", *packages]
+    command = ["nice", "-n", "5", str(go), "build", "-v", "-trimpath", "-ldflags", family.linker_flags, "-o", f"{scratch}/", *packages]
     started = time.monotonic()
     with log.open("w") as output:
         compiler = subprocess.Popen(
@@ -83,22 +85,27 @@ def _build(go: Path, family: Family, progress: Progress) -> None:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            # The machine stays usable meanwhile.
-            preexec_fn=lambda: os.nice(5) and None,
         )
-        _follow(compiler, output.write, progress, task)
+        _follow(compiler, output, progress, task)
     if compiler.returncode != 0:
         raise LocalError(f"building {family.name} failed:\n{last_lines(log)}\n    All of it: {log}")
+    for program, package in family.packages.items():
+        (scratch / _built_name(package)).rename(scratch / program)
     shutil.rmtree(family.directory, ignore_errors=True)
     scratch.rename(family.directory)
     progress.update(task, completed=progress.tasks[task].total)
     say(f"built {family.name} {family.version}", time.monotonic() - started)
 
 
-def _follow(compiler: "subprocess.Popen[str]", write: object, progress: Progress, task: TaskID) -> None:
+def _built_name(package: str) -> str:
+    """Return what Go calls the program of a package: its last part that is no major version."""
+    parts = package.split("/")
+    return parts[-2] if re.fullmatch(r"v\d+", parts[-1]) else parts[-1]
+
+
+def _follow(compiler: "subprocess.Popen[str]", log: TextIO, progress: Progress, task: TaskID) -> None:
     """Advance the bar by one for each package that the compiler names."""
-    assert compiler.stdout is not None and callable(write)
-    for line in compiler.stdout:
-        write(line)
+    for line in compiler.stdout or ():
+        log.write(line)
         progress.advance(task)
     compiler.wait()
