@@ -1,0 +1,1 @@
+"""kopf wiring and the one decision loop: joins observing, deciding and applying."""

@@ -10,7 +10,7 @@ add up to the node.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import pairwise
 
 from trimtab.api.common import FigureSource, Usage
@@ -60,31 +60,53 @@ class Holding:
         return self.units / self.hardware.units_per_node if self.hardware.units_per_node > 0 else 0.0
 
 
-def _steps(samples: tuple[Sample, ...], reading: MeterReading, started_at: datetime | None) -> list[tuple[datetime, datetime, float, float]]:  # fmt: skip # noqa: E501
-    """(from, to, earlier value, later value) between neighbouring samples that end inside (start, end].
+@dataclass(frozen=True)
+class Step:
+    """Two neighbouring samples of a series."""
 
-    A pod without a sample at or before the start was born in the interval: its counter began at zero when it started.
+    start: datetime
+    end: datetime
+    before: float
+    after: float
+
+    @property
+    def seconds(self) -> float:
+        """Its length."""
+        return (self.end - self.start).total_seconds()
+
+
+def _steps(samples: tuple[Sample, ...], reading: MeterReading, started_at: datetime | None) -> list[Step]:
+    """The steps that end inside (start, end].
+
+    A pod without a sample at or before the start began its life since the last account, with its counter at zero. One
+    that is known
+    to be much older lost its samples: its first one is then only a base, and the time up to it is a hole.
     """
     ordered = sorted((s for s in samples if s.at <= reading.end), key=lambda s: s.at)
     if not ordered:
         return []
-    if ordered[0].at > reading.start:
-        born = min(ordered[0].at, max(reading.start, started_at or ordered[0].at))
-        ordered.insert(0, Sample(at=born, value=0.0))
-    return [(a.at, b.at, a.value, b.value) for a, b in pairwise(ordered) if b.at > reading.start]
+    first = ordered[0]
+    if first.at > reading.start:
+        oldest_birth = reading.start - timedelta(seconds=LONGEST_GAP_SECONDS)
+        if started_at is not None and started_at < oldest_birth:
+            ordered.insert(0, Sample(at=oldest_birth, value=first.value))
+        else:
+            ordered.insert(0, Sample(at=min(first.at, started_at or first.at), value=0.0))
+    steps = (Step(a.at, b.at, a.value, b.value) for a, b in pairwise(ordered))
+    return [step for step in steps if step.end > reading.start]
 
 
-def _charge(holding: Holding, start: datetime, end: datetime, joules: float, intensity: Intensity) -> Spent:
+def _charge(holding: Holding, step: Step, joules: float, intensity: Intensity) -> Spent:
     """Price, PUE, grid and embodied carbon of one step."""
-    spec, seconds = holding.hardware.spec, (end - start).total_seconds()
+    spec = holding.hardware.spec
     at_meter = joules * spec.pue
-    operational = at_meter / 3.6e6 * (intensity(spec.grid_zone, start, end) or 0.0)
-    hours = seconds / 3600.0
+    operational = at_meter / 3.6e6 * (intensity(spec.grid_zone, step.start, step.end) or 0.0)
+    hours = step.seconds / 3600.0
     return Spent(
         joules=at_meter,
         usd=spec.price.usd_per_hour * holding.node_share * hours,
         grams=operational + embodied_grams_per_hour(holding.hardware) * holding.node_share * hours,
-        held_seconds=seconds,
+        held_seconds=step.seconds,
     )
 
 
@@ -97,19 +119,21 @@ def _modelled_joules(holding: Holding, seconds: float, cpu_seconds: float) -> fl
 
 def _pod_spent(pod: PodMeter, reading: MeterReading, holding: Holding, intensity: Intensity) -> Spent:
     total = Spent()
-    metered = pod.watts if pod.watts else pod.cpu_seconds
-    for start, end, before, after in _steps(metered, reading, pod.started_at):
-        seconds = (end - start).total_seconds()
+    for step in _steps(pod.watts or pod.cpu_seconds, reading, pod.started_at):
         if pod.watts:
-            joules = after * seconds
+            idle, joules = 0.0, step.after * step.seconds
         else:
             # A counter that fell was reset: what it shows now was used since.
-            joules = _modelled_joules(holding, seconds, after - before if after >= before else after)
-        if seconds > LONGEST_GAP_SECONDS:
-            idle = _modelled_joules(holding, seconds, 0.0) if not pod.watts else joules
-            total += Spent(joules=joules - idle, unmetered_seconds=seconds)
-            continue
-        total += _charge(holding, start, end, joules, intensity)
+            used = step.after - step.before if step.after >= step.before else step.after
+            idle = _modelled_joules(holding, step.seconds, 0.0)
+            joules = _modelled_joules(holding, step.seconds, used)
+        if step.seconds > LONGEST_GAP_SECONDS:
+            # What the counter counted is known, when it was is not: energy by use is charged, holding is not.
+            known = 0.0 if pod.watts else joules - idle
+            charged = _charge(holding, step, known, intensity)
+            total += Spent(joules=charged.joules, unmetered_seconds=step.seconds)
+        else:
+            total += _charge(holding, step, joules, intensity)
     return total
 
 
@@ -142,9 +166,7 @@ def settle(
         known = hardware.get(pod.hardware_class)
         if known is None:
             # The class is gone: time was held, but neither its price nor its power is known any more.
-            held = sum(
-                (end - start).total_seconds() for start, end, *_ in _steps(pod.cpu_seconds, reading, pod.started_at)
-            )
+            held = sum(step.seconds for step in _steps(pod.cpu_seconds, reading, pod.started_at))
             total += Spent(unmetered_seconds=held)
             continue
         total += _pod_spent(pod, reading, Holding(known, units), intensity)

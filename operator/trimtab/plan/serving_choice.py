@@ -30,7 +30,7 @@ def _price(option: ServingOption) -> str:
 
 
 def _described(option: ServingOption) -> str:
-    why_not = option.over_limit or option.too_slow
+    why_not = option.held_back or option.over_limit or option.too_slow
     return f"next: {option.label} ({_price(option)}{', but ' + why_not if why_not else ''})"
 
 
@@ -61,8 +61,8 @@ def choose(options: list[ServingOption], policy: EffectivePolicy, variant: str, 
         best = present
     others = [o for o in (*good, *(o for o in options if not o.holds)) if o is not best]
     if present is not None and not present.holds and best.variant != variant:
-        code, why = "CheaperVariantFitsLimits", f"{variant}: {present.over_limit or present.too_slow}; now "
-        code = code if present.over_limit else "FasterVariantHoldsTarget"
+        code = "CheaperVariantFitsLimits" if present.held_back else "FasterVariantHoldsTarget"
+        why = f"{variant}: {present.held_back or present.too_slow}; now "
     else:
         code = "MostAccurateWithinLimits" if policy.prefer is Preference.ACCURACY else "CheapestThatHoldsTargets"
         why = ""
@@ -80,7 +80,7 @@ def _least_bad(options: list[ServingOption], present: ServingOption | None) -> C
     best = min(within, key=lambda o: (round(o.latency_ms, 3), o.score_usd_per_hour, o.variant))
     if present is not None and present in within and present.latency_ms <= best.latency_ms:
         best = present
-    problem = best.over_limit or best.too_slow
-    code = "LimitsTooTight" if best.over_limit else "TargetOutOfReach"
+    problem = best.held_back or best.over_limit or best.too_slow
+    code = "LimitsTooTight" if best.held_back else "TargetOutOfReach"
     text = f"nothing allowed holds the targets; nearest: {best.label} ({problem})"
     return Choice(best, Reason(code=code, message=text))

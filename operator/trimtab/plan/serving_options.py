@@ -1,6 +1,6 @@
 """The ways to serve a workload: (variant, hardware class, replicas), each with its latency, accuracy and rate."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from trimtab.api.common import Rate
 from trimtab.plan.capacity import Capacity
@@ -53,6 +53,8 @@ class ServingOption:
     too_slow: str
     """By how much it misses the latency target; empty when it holds."""
     candidate: "Candidate"
+    held_back: str = ""
+    """Which limit keeps it from having the replicas that the target needs; empty when none does."""
 
     @property
     def holds(self) -> bool:
@@ -111,9 +113,10 @@ class Candidate:
         bound = target.milliseconds / 1000.0 * LATENCY_MARGIN
         needed = replicas_needed(self.profile, self.requests_per_second, target.percentile, bound, most)
         option = self.with_replicas(max(least, needed or most))
+        held_back = f"{option.replicas} replicas would be needed: {option.over_limit}" if option.over_limit else ""
         while option.over_limit and option.replicas > least:
             option = self.with_replicas(option.replicas - 1)
-        return option
+        return replace(option, held_back=held_back)
 
 
 def serving_options(

@@ -69,9 +69,12 @@ def scale(state: ServingState, option: ServingOption, load: Load, most: int, now
     if switching:
         text = f"keeps {current} replicas until each serves {option.variant}"
         return Scale(current, _low_since(state, now), Reason(code="SwitchesFirst", message=text))
-    if option.candidate.with_replicas(current).over_limit:
-        text = f"{current} -> {wanted} replicas: {option.candidate.with_replicas(current).over_limit}"
-        return Scale(wanted, None, Reason(code="OverLimit", message=text))
+    over = option.candidate.with_replicas(current).over_limit
+    if over:
+        fitting = (n for n in range(current - 1, wanted, -1) if not option.candidate.with_replicas(n).over_limit)
+        kept = next(fitting, wanted)
+        since = _low_since(state, now) if kept > wanted else None
+        return Scale(kept, since, Reason(code="OverLimit", message=f"{current} -> {kept} replicas: {over}"))
     since = _low_since(state, now)
     patience = state.spec.scaling.scale_down_stabilization
     if now - since < patience:

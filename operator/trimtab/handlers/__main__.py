@@ -1,0 +1,101 @@
+"""Entry point of the operator's image: `python3 -m trimtab.handlers`."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import kopf
+from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server
+
+from trimtab.apply.actuator import Actuator
+from trimtab.handlers.exporter import Exporter
+from trimtab.handlers.loop import ControlLoop
+from trimtab.handlers.parts import build_actuator, build_observer
+from trimtab.handlers.passes import PassCrashError, Passes
+from trimtab.handlers.settings import Settings, SettingsError, settings_from
+from trimtab.handlers.watching import kopf_settings, watch
+from trimtab.kube.client import KubeClient
+from trimtab.observe.cache import WATCHED, ClusterCache
+
+logger = logging.getLogger("trimtab")
+
+
+def utc_now() -> datetime:
+    """The clock, read here and handed down: nothing below reads it by itself."""
+    return datetime.now(UTC)
+
+
+def add_probe(registry: kopf.OperatorRegistry, loop: ControlLoop, settings: Settings) -> None:
+    """/healthz fails when no pass has ended for a long time: a hung loop is then restarted."""
+
+    async def last_pass(**_: object) -> str:
+        limit = timedelta(seconds=max(120.0, 12 * settings.loop_seconds))
+        since = loop.last_pass_at or loop.started_at
+        if utc_now() - since > limit:
+            raise kopf.PermanentError(f"no pass of the decision loop has ended since {since.isoformat()}")
+        return since.isoformat()
+
+    kopf.on.probe(id="last-pass", registry=registry)(last_pass)
+
+
+async def operate(settings: Settings) -> None:
+    """Run watchers and loop until either ends.
+
+    Raises:
+        PassCrashError: when a pass showed a bug.
+    """
+    metrics = CollectorRegistry()
+    ProcessCollector(registry=metrics)
+    exporter = Exporter(metrics)
+    start_http_server(settings.metrics_port, registry=metrics)
+    kube, cache = KubeClient.from_environment(), ClusterCache()
+    observer = build_observer(settings, kube, cache)
+    actuator: Actuator = build_actuator(settings, kube)
+    passes = Passes(observer, actuator, exporter, Path(settings.snapshot_path))
+    loop = ControlLoop(observer, passes, settings, utc_now)
+    registry = kopf.OperatorRegistry()
+    for resource in WATCHED:
+        watch(registry, resource, cache, loop)
+    add_probe(registry, loop, settings)
+    stop = asyncio.Event()
+    watchers = asyncio.create_task(
+        kopf.operator(
+            registry=registry,
+            settings=kopf_settings(settings),
+            standalone=True,
+            clusterwide=True,
+            liveness_endpoint=f"http://0.0.0.0:{settings.health_port}/healthz",
+            stop_flag=stop,
+        )
+    )
+    deciding = asyncio.create_task(loop.run())
+    await asyncio.wait({watchers, deciding}, return_when=asyncio.FIRST_COMPLETED)
+    stop.set()
+    deciding.cancel()
+    for task in (deciding, watchers):
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+def main() -> None:
+    """Start the operator; exit 2 on wrong settings, 1 on a crash."""
+    logging.basicConfig(
+        level=os.environ.get("TRIMTAB_LOG_LEVEL", "INFO"), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    try:
+        settings = settings_from(os.environ)
+    except SettingsError as error:
+        sys.exit(f"trimtab: {error}")
+    try:
+        asyncio.run(operate(settings))
+    except PassCrashError as crash:
+        logger.critical("%s", crash)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,91 @@
+"""The operator's own metrics, for Prometheus, alerts and dashboards."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from trimtab.plan.decisions import Plan, ServingDecision, TrainingDecision
+from trimtab.plan.snapshot import Snapshot
+
+_LABELS = ("namespace", "workload", "kind")
+
+
+class Exporter:
+    """Gauges that are set anew after each pass: a workload that is gone leaves no series behind."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.pass_seconds = Histogram(
+            "trimtab_pass_seconds",
+            "Time of one pass of the decision loop, by phase",
+            ["phase"],
+            registry=registry,
+            buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+        )
+        self.last_pass = Gauge("trimtab_last_pass_timestamp_seconds", "When the last pass ended", registry=registry)
+        self.apply_errors = Counter(
+            "trimtab_apply_errors", "Objects that could not be applied in a pass", registry=registry
+        )
+        self._objects = Gauge("trimtab_snapshot_objects", "Objects in the Snapshot", ["kind"], registry=registry)
+        self._gauges = {
+            name: Gauge(f"trimtab_{name}", text, _LABELS, registry=registry)
+            for name, text in (
+                ("workload_cost_usd_per_hour", "Cost of running as decided"),
+                ("workload_carbon_grams_per_hour", "Carbon of running as decided (gCO2e/h)"),
+                ("workload_power_watts", "Power of running as decided"),
+                ("workload_energy_joules_total", "Energy so far, as in status"),
+                ("workload_cost_usd_total", "Cost so far, as in status"),
+                ("workload_carbon_grams_total", "Carbon so far, as in status (gCO2e)"),
+                ("serving_latency_target_milliseconds", "Latency target"),
+                ("serving_latency_milliseconds", "The target's percentile, of the slowest replica"),
+                ("serving_replicas", "Replicas decided on"),
+                ("training_progress_ratio", "Share of the work done"),
+            )
+        }
+
+    def publish(self, snapshot: Snapshot, plan: Plan, ended_at_seconds: float) -> None:
+        """Set all gauges from one pass."""
+        self.last_pass.set(ended_at_seconds)
+        for kind in ("training", "serving", "variants", "policies", "hardware", "carbon"):
+            self._objects.labels(kind).set(len(getattr(snapshot, kind)))
+        for gauge in self._gauges.values():
+            gauge.clear()
+        for decision in (*plan.training, *plan.serving):
+            self._rates(decision)
+        self._training(snapshot)
+        self._serving(snapshot, plan)
+
+    def _set(self, name: str, key: str, kind: str, value: float | None) -> None:
+        if value is not None:
+            namespace, _, workload = key.partition("/")
+            self._gauges[name].labels(namespace, workload, kind).set(value)
+
+    def _rates(self, decision: TrainingDecision | ServingDecision) -> None:
+        kind = "TrainingWorkload" if isinstance(decision, TrainingDecision) else "ServingWorkload"
+        if decision.rate is None or (isinstance(decision, TrainingDecision) and decision.action != "Run"):
+            return
+        self._set("workload_cost_usd_per_hour", decision.key, kind, decision.rate.cost_usd_per_hour)
+        self._set("workload_carbon_grams_per_hour", decision.key, kind, decision.rate.carbon_grams_per_hour)
+        self._set("workload_power_watts", decision.key, kind, decision.rate.power_watts)
+
+    def _training(self, snapshot: Snapshot) -> None:
+        for state in snapshot.training:
+            self._usage(state.meta.key, "TrainingWorkload", state)
+            progress = state.status.progress
+            if progress and progress.total_samples:
+                ratio = progress.completed_samples / progress.total_samples
+                self._set("training_progress_ratio", state.meta.key, "TrainingWorkload", ratio)
+
+    def _serving(self, snapshot: Snapshot, plan: Plan) -> None:
+        replicas = {decision.key: decision.replicas for decision in plan.serving}
+        for state in snapshot.serving:
+            key, kind = state.meta.key, "ServingWorkload"
+            self._usage(key, kind, state)
+            self._set("serving_latency_target_milliseconds", key, kind, state.spec.targets.latency.milliseconds)
+            self._set("serving_latency_milliseconds", key, kind, state.metrics.latency_ms if state.metrics else None)
+            self._set("serving_replicas", key, kind, replicas.get(key))
+
+    def _usage(self, key: str, kind: str, state: object) -> None:
+        usage = getattr(getattr(state, "status", None), "usage", None)
+        if usage is None:
+            return
+        self._set("workload_energy_joules_total", key, kind, usage.energy_watt_hours * 3600.0)
+        self._set("workload_cost_usd_total", key, kind, usage.cost_usd)
+        self._set("workload_carbon_grams_total", key, kind, usage.carbon_grams)

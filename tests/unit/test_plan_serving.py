@@ -1,0 +1,196 @@
+"""What a person who serves may rely on."""
+
+import math
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit import worlds
+from tests.unit.worlds import NOW, hardware, load, policy, serving, serving_pod, snapshot, variant
+from trimtab.api.serving import Percentile, VariantVersion
+from trimtab.plan.capacity import Capacity
+from trimtab.plan.decisions import ServingDecision
+from trimtab.plan.latency import ServiceProfile, latency_seconds, replicas_needed
+from trimtab.plan.planner import plan
+from trimtab.plan.policy import effective_policy
+from trimtab.plan.serving import allocate_versions, plan_serving
+from trimtab.plan.snapshot import MetricsHealth, ServingState
+
+FP32, INT8 = variant("fp32", 0.99, 100.0), variant("int8", 0.97, 250.0)
+SERVES_FP32 = {"activeVariant": "fp32", "variants": [{"name": "fp32", "version": 1}, {"name": "int8", "version": 2}]}
+
+
+def decide(state: ServingState, *policies: worlds.PolicyState, **facts: Any) -> ServingDecision:
+    variants = facts.pop("variants", (FP32, INT8))
+    capacity_units = facts.pop("capacity_units", 8.0)
+    world = snapshot(
+        hardware=(hardware(capacity_units=capacity_units, units_per_node=8.0),),
+        variants=variants, serving=(state,), policies=policies, **facts,
+    )  # fmt: skip
+    accepted = {v.meta.key: True for v in variants}
+    merged = effective_policy(world.policies, state.meta)
+    return plan_serving(state, world, merged, {"ES": 100.0}, Capacity(world.hardware), accepted)
+
+
+ACCURATE = policy("accurate", serving={"prefer": "Accuracy"})
+
+
+def test_the_cheapest_variant_serves_unless_accuracy_is_preferred() -> None:
+    state = serving(1, metrics=load(180.0))
+    assert decide(state).variant == "int8"
+    assert decide(state, ACCURATE).variant == "fp32"
+
+
+def test_of_equally_cheap_variants_the_more_accurate_serves() -> None:
+    assert decide(serving(0, metrics=None)).variant == "fp32"
+
+
+def test_a_variant_below_the_accuracy_floor_never_serves() -> None:
+    state = serving(0, targets={"latency": {"milliseconds": 200}, "minAccuracy": "0.98"})
+    assert decide(state).variant == "fp32"
+    nothing = decide(serving(0, targets={"latency": {"milliseconds": 200}, "minAccuracy": "0.999"}))
+    assert (nothing.variant, nothing.replicas) == ("", 0)
+    assert nothing.reasons[0].code == "NoVariantAccurateEnough"
+
+
+def test_load_beyond_one_replica_scales_up_at_once() -> None:
+    state = serving(1, SERVES_FP32, metrics=load(180.0))
+    decision = decide(state, ACCURATE)
+    assert (decision.variant, decision.replicas) == ("fp32", 3)
+    assert [e.reason for e in decision.events] == ["Starts"]
+    assert decision.reasons[1].code == "LoadRises"
+
+
+def test_a_breach_that_the_model_does_not_see_adds_a_replica() -> None:
+    state = serving(1, SERVES_FP32, metrics=load(20.0, latency_ms=450.0))
+    decision = decide(state, ACCURATE)
+    assert decision.replicas == 2
+    assert decision.reasons[1].code == "LatencyBreach"
+    assert "450 ms" in decision.reasons[1].message
+
+
+def test_while_new_replicas_start_a_breach_adds_no_more() -> None:
+    pods = (serving_pod("a"), serving_pod("b", ready=False))
+    state = serving(2, SERVES_FP32, pods=pods, metrics=load(20.0, latency_ms=450.0))
+    assert decide(state, ACCURATE).replicas == 2
+
+
+def test_triton_showing_an_old_breach_for_a_minute_does_not_scale_up() -> None:
+    recent = load(20.0, latency_ms=450.0, mean_compute_ms=10.0, mean_queue_ms=1.0)
+    assert decide(serving(2, SERVES_FP32, metrics=recent), ACCURATE).replicas <= 2
+
+
+def test_scaling_down_waits_for_the_stabilization_window() -> None:
+    first = decide(serving(3, SERVES_FP32, metrics=load(5.0)), ACCURATE)
+    assert (first.replicas, first.low_since) == (3, NOW)
+    waited = {**SERVES_FP32, "lowSince": (NOW - timedelta(minutes=6)).isoformat()}
+    second = decide(serving(3, waited, metrics=load(5.0)), ACCURATE)
+    assert (second.replicas, second.reasons[1].code) == (1, "LoadFell")
+
+
+@pytest.mark.parametrize(
+    ("metrics", "health"),
+    [
+        (None, MetricsHealth.UNREACHABLE),
+        (load(500.0, age_seconds=600.0), MetricsHealth.OK),
+        (load(0.0, age_seconds=600.0), MetricsHealth.OK),
+    ],
+)
+def test_missing_or_stale_metrics_hold_the_scale(metrics: Any, health: MetricsHealth) -> None:
+    decision = decide(serving(3, SERVES_FP32, metrics=metrics), metrics_health=health)
+    assert (decision.replicas, decision.variant) == (3, "fp32")
+    available = next(c for c in decision.conditions if c.type == "MetricsAvailable")
+    assert available.status == "False"
+
+
+def test_the_fallback_holds_while_metrics_are_missing() -> None:
+    state = serving(1, SERVES_FP32, metrics=None, fallback={"replicas": 3})
+    assert decide(state, metrics_health=MetricsHealth.UNREACHABLE).replicas == 3
+
+
+def test_a_lower_budget_switches_to_a_cheaper_variant_first_and_shrinks_then() -> None:
+    """fp32 needs three replicas (0.015 USD/h); with 0.011 only two may be held, which int8 can do."""
+    rules = policy("budget", limits={"costUSDPerHour": "0.011"})
+    first = decide(serving(3, SERVES_FP32, metrics=load(180.0)), ACCURATE, rules)
+    assert (first.variant, first.replicas) == ("int8", 3)
+    assert first.reasons[0].code == "CheaperVariantFitsLimits"
+    assert "0.015 USD/h is above the limit of 0.011" in first.reasons[0].message
+    after = decide(serving(3, {**SERVES_FP32, "activeVariant": "int8"}, metrics=load(180.0)), ACCURATE, rules)
+    assert (after.variant, after.replicas) == ("int8", 2)
+
+
+def test_with_the_budget_gone_tight_for_all_it_says_what_would_be_nearest() -> None:
+    rules = policy("budget", limits={"costUSDPerHour": "0.006"})
+    decision = decide(serving(1, SERVES_FP32, metrics=load(700.0)), ACCURATE, rules)
+    feasible = next(c for c in decision.conditions if c.type == "TargetsFeasible")
+    assert feasible.status == "False"
+    assert "nearest: 1 x" in feasible.message
+    assert decision.replicas == 1
+
+
+def test_two_variants_nearly_as_good_are_not_swapped_back_and_forth() -> None:
+    near = variant("int8", 0.97, 102.0)
+    state = serving(1, SERVES_FP32, metrics=load(10.0))
+    assert decide(state, variants=(FP32, near)).variant == "fp32"
+
+
+def test_a_missing_variant_is_a_condition_and_the_rest_serves_on() -> None:
+    state = serving(1, SERVES_FP32, variants=["fp32", "gone"], metrics=load(10.0))
+    decision = decide(state, variants=(FP32,))
+    assert decision.variant == "fp32"
+    found = next(c for c in decision.conditions if c.type == "VariantsFound")
+    assert (found.status, found.message) == ("False", "no ModelVariant named gone")
+
+
+def test_a_fixed_count_is_left_alone() -> None:
+    state = serving(1, SERVES_FP32, metrics=load(700.0))
+    fixed = state.model_copy(update={"spec": state.spec.model_copy(update={"replicas": 2})})
+    assert decide(fixed).replicas == 2
+
+
+def test_serving_takes_capacity_before_training() -> None:
+    state = serving(1, SERVES_FP32, metrics=load(300.0))
+    world = snapshot(variants=(), serving=(state,), training=(worlds.training(job=worlds.job()),))
+    assert plan(world).training[0].action == "Run"
+
+
+def test_versions_are_given_once_and_never_move() -> None:
+    known = (VariantVersion(name="fp32", version=1), VariantVersion(name="old", version=2))
+    versions = {v.name: v.version for v in allocate_versions(known, ("int8", "fp32"))}
+    assert versions == {"fp32": 1, "old": 2, "int8": 3}
+
+
+@given(rps=worlds.requests_per_second, more=st.floats(0.0, 500.0))
+def test_more_load_never_needs_fewer_replicas(rps: float, more: float) -> None:
+    profile = ServiceProfile(seconds=0.01, tail_seconds=0.012)
+    few = replicas_needed(profile, rps, Percentile.P95, 0.2, 100)
+    many = replicas_needed(profile, rps + more, Percentile.P95, 0.2, 100)
+    assert few is not None or many is None
+    assert few is None or many is None or few <= many
+
+
+@given(rps=st.floats(0.0, 99.0), more=st.floats(0.0, 0.9))
+def test_latency_grows_with_load_and_is_infinite_beyond_capacity(rps: float, more: float) -> None:
+    profile = ServiceProfile(seconds=0.01, tail_seconds=0.012)
+    assert latency_seconds(profile, rps, Percentile.P95) <= latency_seconds(profile, rps + more, Percentile.P95)
+    assert math.isinf(latency_seconds(profile, 100.0 + rps, Percentile.P95))
+
+
+@given(
+    rps=worlds.requests_per_second, latency=st.none() | st.floats(0.0, 5000.0), pending=st.floats(0.0, 1e4),
+    busy=st.none() | st.floats(0.0, 4.0), current=st.integers(0, 4), budget=st.floats(0.001, 0.1),
+)  # fmt: skip
+def test_whatever_is_measured_the_decision_stays_in_bounds(
+    rps: float, latency: float | None, pending: float, busy: float | None, current: int, budget: float
+) -> None:
+    metrics = load(rps, latency_ms=latency, pending_requests=pending, busy_share=busy)
+    rules = policy("budget", limits={"costUSDPerHour": f"{budget:.6f}"})
+    decision = decide(serving(current, SERVES_FP32, metrics=metrics), rules)
+    assert 1 <= decision.replicas <= 4
+    assert decision.variant in ("fp32", "int8")
+    assert decision.reasons
+    assert decision.rate is not None
+    assert math.isfinite(decision.rate.carbon_grams_per_hour)
