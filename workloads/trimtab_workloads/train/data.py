@@ -1,4 +1,4 @@
-"""The digits: a fixed split, a deterministic order, and each rank's share of a batch."""
+"""The digits: loaded, split once and for all, and written for the steps that come after training."""
 
 from __future__ import annotations
 
@@ -7,14 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
 from trimtab_workloads.common.files import write_atomically
-
-Floats = npt.NDArray[np.float32]
-Integers = npt.NDArray[np.int64]
+from trimtab_workloads.train.sampling import Floats, Integers
 
 HELD_OUT_SAMPLES = 360
 """A fifth of the data, never trained on."""
@@ -22,7 +19,6 @@ HELD_OUT_FILE = "heldout.npz"
 TRAINING_FILE = "train.npz"
 # The split belongs to the data set, not to a run: accuracies of different runs and variants stay comparable.
 SPLIT_SEED = 0
-SHIFTED_SHARE = 0.5
 
 
 @dataclass(frozen=True)
@@ -54,32 +50,3 @@ def save(digits: Digits, directory: Path) -> None:
         buffer = io.BytesIO()
         np.savez(buffer, x=x, y=y)
         write_atomically(directory / name, buffer.getvalue())
-
-
-def epoch_order(samples: int, seed: int, epoch: int) -> Integers:
-    """The order in which an epoch visits the samples: each exactly once, the same on every rank."""
-    return np.random.default_rng((seed, epoch)).permutation(samples)
-
-
-def shard(batch: Integers, rank: int, world_size: int) -> Integers:
-    """A rank's part of a global batch: contiguous, sizes differ by at most one, empty if ranks outnumber samples."""
-    return np.array_split(batch, world_size)[rank]
-
-
-def augment(x: Floats, indices: Integers, seed: int, epoch: int) -> Floats:
-    """Shifts about half of the images by up to one pixel.
-
-    What happens to a sample depends on (seed, epoch, sample) alone, never on which rank or batch it is in, so that a
-    training is the same with any world size.
-
-    Args:
-        x: All training images.
-        indices: Those to take.
-        seed: Of the training.
-        epoch: Which visit this is.
-    """
-    draws = np.random.default_rng((seed, epoch, 1)).random((len(x), 3))[indices]
-    shifts = np.where(draws[:, :1] < SHIFTED_SHARE, np.floor(draws[:, 1:] * 3), 1).astype(np.int64)
-    padded = np.pad(x[indices], ((0, 0), (0, 0), (1, 1), (1, 1)))
-    windows = np.lib.stride_tricks.sliding_window_view(padded, (8, 8), axis=(2, 3))
-    return np.ascontiguousarray(windows[np.arange(len(indices)), :, shifts[:, 0], shifts[:, 1]])

@@ -12,12 +12,13 @@ import torch
 from torch import nn
 
 from trimtab_workloads.common.stop import StopRequest
-from trimtab_workloads.train import data
+from trimtab_workloads.train import sampling
 from trimtab_workloads.train.config import TrainConfig
-from trimtab_workloads.train.data import Digits, Integers
+from trimtab_workloads.train.data import Digits
 from trimtab_workloads.train.group import Group
 from trimtab_workloads.train.metrics import RankMetrics
 from trimtab_workloads.train.model import DigitsCNN
+from trimtab_workloads.train.sampling import Floats, Integers
 from trimtab_workloads.train.state import TrainState
 
 WARM_UP_STEPS = 20
@@ -51,7 +52,7 @@ class Plan:
     def batch_of(self, step: int, seed: int) -> tuple[int, Integers]:
         """The epoch of a step and the samples that all ranks together take in it."""
         epoch, position = divmod(step, self.steps_per_epoch)
-        order = data.epoch_order(self.samples, seed, epoch)
+        order = sampling.epoch_order(self.samples, seed, epoch)
         return epoch, order[position * self.batch : (position + 1) * self.batch]
 
 
@@ -146,8 +147,8 @@ class Loop:
     def _step(self, state: TrainState, due: bool) -> tuple[bool, bool]:
         started = time.perf_counter()
         epoch, batch = self.plan.batch_of(state.step, self._config.seed)
-        mine = data.shard(batch, self._group.rank, self._group.world_size)
-        x = torch.from_numpy(data.augment(self._digits.train_x, mine, self._config.seed, epoch))
+        mine = sampling.shard(batch, self._group.rank, self._group.world_size)
+        x = torch.from_numpy(sampling.augment(self._digits.train_x, mine, self._config.seed, epoch))
         y = torch.from_numpy(self._digits.train_y[mine])
         loaded = time.perf_counter()
         # Any rank may have been asked to stop; rank 0 alone says when a checkpoint is due.
@@ -188,7 +189,7 @@ class Loop:
     def evaluate(self, model: DigitsCNN) -> float:
         """Share of held-out samples that the model classifies rightly; each rank looks at its part."""
         everything = np.arange(len(self._digits.held_out_x))
-        mine = data.shard(everything, self._group.rank, self._group.world_size)
+        mine = sampling.shard(everything, self._group.rank, self._group.world_size)
         right = count_right(model, self._digits.held_out_x[mine], self._digits.held_out_y[mine])
         total = torch.tensor([float(right)])
         self._group.sum_in_place(total)
@@ -200,7 +201,7 @@ class Loop:
             self._stop.wait(self._config.global_batch_size / limit - (time.monotonic() - started))
 
 
-def count_right(model: DigitsCNN, x: data.Floats, y: Integers) -> int:
+def count_right(model: DigitsCNN, x: Floats, y: Integers) -> int:
     """How many images the model classifies rightly."""
     right = 0
     with torch.inference_mode():

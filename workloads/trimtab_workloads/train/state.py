@@ -10,8 +10,8 @@ import torch
 
 from trimtab_workloads.common.config import ConfigError
 from trimtab_workloads.train.config import TrainConfig
-from trimtab_workloads.train.data import Integers
 from trimtab_workloads.train.model import DigitsCNN, create
+from trimtab_workloads.train.sampling import Integers
 
 MOMENTUM = 0.9
 WEIGHT_DECAY = 5e-4
