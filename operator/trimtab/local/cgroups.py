@@ -16,9 +16,7 @@ def hierarchies() -> list[Path]:
     """Return the roots of all control group hierarchies: one on version 2, one a controller on version 1."""
     if (_MOUNT / "cgroup.controllers").exists():
         return [_MOUNT]
-    return sorted(
-        {path.resolve() for path in _MOUNT.iterdir() if path.is_dir() and (path / "cgroup.procs").exists()}
-    )
+    return sorted({path.resolve() for path in _MOUNT.iterdir() if path.is_dir() and (path / "cgroup.procs").exists()})
 
 
 def group_name(cluster: str) -> str:

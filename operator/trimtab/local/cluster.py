@@ -8,17 +8,19 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from trimtab.local import addons, cgroups, network
 from trimtab.local.binaries import ensure
-from trimtab.local.cluster_spec import FIXED_PLACES, SpecWriter
+from trimtab.local.cluster_spec import API_PORT, FIXED_PLACES, SpecWriter
 from trimtab.local.console import say, step
 from trimtab.local.debian import require_packages
 from trimtab.local.errors import LocalError
 from trimtab.local.images import store
+from trimtab.local.images.build import Built, ensure_built
 from trimtab.local.locks import exclusive
 from trimtab.local.network import Subnet
 from trimtab.local.paths import PACKAGE, ClusterPaths, state_dir
@@ -32,13 +34,13 @@ class Record:
     Attributes:
         subnet_index: Its subnet.
         supervisor_pid: Its first process, as the host numbers it.
-        images: The image references that were loaded.
+        images: The full name of each image that its node has, and the key that it was built under.
         generation: The generation of the image store whose layers it uses.
     """
 
     subnet_index: int
     supervisor_pid: int
-    images: list[str]
+    images: dict[str, str]
     generation: str
 
 
@@ -81,6 +83,12 @@ class Cluster:
         except (OSError, ValueError, TypeError):
             return None
 
+    @property
+    def server(self) -> str | None:
+        """The apiserver's address, or None if the cluster is down."""
+        record = self.record
+        return None if record is None else f"https://{Subnet(record.subnet_index).node}:{API_PORT}"
+
     @staticmethod
     def names() -> list[str]:
         """Return the names of the clusters that are up, or were not taken down entirely."""
@@ -119,20 +127,32 @@ class Cluster:
         """
         if os.geteuid() != 0:
             raise LocalError("a cluster needs root, for its namespaces and control groups: run this with sudo")
-        with exclusive(self.paths.lock, lambda: say(f"another trimtab works on cluster {self.name}: waiting")):
+        with self._exclusive():
             with step("Debian packages"):
                 require_packages()
             programs = ensure()
-            references = store.ensure_built(images)
+            built = ensure_built(images)
             if self.is_ready():
-                self._load_missing(references)
+                self._load_missing(built)
                 return
             self._tear_down()
             try:
-                self._start(programs, references)
+                self._start(programs, built)
             except BaseException:
                 self._tear_down()
                 raise
+
+    def load(self, images: Iterable[str]) -> None:
+        """Load images into the running cluster, building those that are out of date.
+
+        Args:
+            images: Names from the catalog.
+
+        Raises:
+            LocalError: If the cluster is not up, or a build or the import fails.
+        """
+        with self._exclusive():
+            self._load_missing(ensure_built(images))
 
     def down(self) -> None:
         """End every process of the cluster and remove all that it made, except its logs; idempotent.
@@ -140,7 +160,7 @@ class Cluster:
         Raises:
             LocalError: If something cannot be removed.
         """
-        with exclusive(self.paths.lock, lambda: say(f"another trimtab works on cluster {self.name}: waiting")):
+        with self._exclusive():
             self._tear_down()
 
     def enter_command(self) -> list[str]:
@@ -154,13 +174,16 @@ class Cluster:
             raise LocalError(f"cluster {self.name} is not up: start it with `trimtab local up --name {self.name}`")
         return ["nsenter", "-t", str(supervisors[0]), "-m", "-n", "-p"]
 
-    def _start(self, programs: dict[str, Path], references: list[str]) -> None:
+    def _exclusive(self) -> AbstractContextManager[None]:
+        return exclusive(self.paths.lock, lambda: say(f"another trimtab works on cluster {self.name}: waiting"))
+
+    def _start(self, programs: dict[str, Path], images: list[Built]) -> None:
         paths = self.paths
         shutil.rmtree(paths.logs, ignore_errors=True)
         for folder in (paths.run, paths.logs, *FIXED_PLACES):
             folder.mkdir(parents=True, exist_ok=True)
         with step("images"):
-            generation = store.clone(references, paths.containerd)
+            generation = store.clone(images, paths.containerd)
         with step("control plane"):
             cgroups.create(self.name)
             # Two clusters that start at once must not choose the same subnet: held until it is routed and recorded.
@@ -168,7 +191,7 @@ class Cluster:
                 subnet = network.free_subnet(self._taken_subnets())
                 spec = SpecWriter(paths, subnet, programs).write()
                 pid = self._launch(spec)
-                record = Record(subnet.index, pid, references, generation)
+                record = Record(subnet.index, pid, _keys(images), generation)
                 paths.record.write_text(json.dumps(asdict(record)))
                 network.connect(self.name, subnet, pid)
             self._go()
@@ -197,11 +220,12 @@ class Cluster:
         return self._supervisors()[0]
 
     def _go(self) -> None:
-        assert self._process is not None and self._process.stdin is not None
+        assert self._process is not None
+        assert self._process.stdin is not None
         self._process.stdin.write(b"go\n")
         self._process.stdin.close()
 
-    def _wait(self, what: str, condition: "store.Condition", timeout_seconds: float) -> None:
+    def _wait(self, what: str, condition: Callable[[], bool], timeout_seconds: float) -> None:
         def asked() -> bool:
             if self._process is not None and self._process.poll() is not None:
                 raise LocalError(self._why(f"{what} did not come up: the supervisor ended"))
@@ -237,16 +261,15 @@ class Cluster:
         """Return the first processes of the cluster's process namespace, as the host numbers them: one, or none."""
         return sorted(pid for pid in cgroups.members(self.name) if _is_first_of_namespace(pid))
 
-    def _load_missing(self, references: list[str]) -> None:
+    def _load_missing(self, images: list[Built]) -> None:
         record = self.record
-        missing = [reference for reference in references if record and reference not in record.images]
+        missing = [image for image in images if record and record.images.get(image.reference) != image.key]
         if record is None or not missing:
             say(f"cluster {self.name} is up")
             return
-        with step(f"loading {', '.join(missing)}"):
+        with step(f"loading {', '.join(image.reference for image in missing)}"):
             store.load(missing, self.paths.containerd, self.enter_command())
-        kept = [reference for reference in record.images if store.name_of(reference) not in map(store.name_of, missing)]
-        changed = Record(record.subnet_index, record.supervisor_pid, [*kept, *missing], record.generation)
+        changed = replace(record, images={**record.images, **_keys(missing)})
         self.paths.record.write_text(json.dumps(asdict(changed)))
 
     def _kubectl(self) -> list[str | Path]:
@@ -271,6 +294,10 @@ class Cluster:
 
     def _generations(self) -> set[str]:
         return {record.generation for record in self._others()}
+
+
+def _keys(images: list[Built]) -> dict[str, str]:
+    return {image.reference: image.key for image in images}
 
 
 def _is_first_of_namespace(pid: int) -> bool:

@@ -122,12 +122,8 @@ class SpecWriter:
                 self._paths.containerd, Path("/run/containerd"), node_files.CONTAINERD_SOCKET, run / "cni/net.d"
             ),
             "cni/net.d/10-pods.conflist": node_files.network_plugins(subnet, run / "cni/leases"),
-            "config/kubelet.yaml": node_files.kubelet(
-                name, subnet, run, authority.pair.certificate, kubelet_pair
-            ),
-            "config/kube-proxy.yaml": node_files.kube_proxy(
-                name, subnet, self._component_kubeconfig("kube-proxy")
-            ),
+            "config/kubelet.yaml": node_files.kubelet(name, subnet, run, authority.pair.certificate, kubelet_pair),
+            "config/kube-proxy.yaml": node_files.kube_proxy(name, subnet, self._component_kubeconfig("kube-proxy")),
             "config/Corefile": node_files.corefile(subnet, self._component_kubeconfig("dns")),
             "resolv.conf": f"nameserver {subnet.node}\n",
         }
@@ -185,9 +181,7 @@ class SpecWriter:
                 commands.controller_manager(layout, self._component_kubeconfig("controller-manager")),
                 api,
             ),
-            component(
-                "kube-scheduler", commands.scheduler(layout, self._component_kubeconfig("scheduler")), api
-            ),
+            component("kube-scheduler", commands.scheduler(layout, self._component_kubeconfig("scheduler")), api),
             component("containerd", [CONTAINERD, "--config", f"{run}/config/containerd.toml"]),
             component("kubelet", kubelet, api, node_files.CONTAINERD_SOCKET),
             component("kube-proxy", [str(programs["kube-proxy"]), f"--config={run}/config/kube-proxy.yaml"], api),

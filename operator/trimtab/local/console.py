@@ -6,7 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from trimtab.local.errors import LocalError
 
 # Standard error: what `kubeconfig` and `env` print on standard output is for other programs to read.
 console = Console(stderr=True, highlight=False)
@@ -43,7 +46,11 @@ def building() -> Progress:
     )
 
 
-def fail(text: str) -> None:
-    """Print an error and end the program with status 1."""
-    console.print(f"[bold red]error:[/bold red] {text}", markup=True, soft_wrap=True)
-    sys.exit(1)
+@contextmanager
+def plain_errors() -> Iterator[None]:
+    """Say what went wrong in one paragraph instead of a traceback, and exit with status 1."""
+    try:
+        yield
+    except LocalError as error:
+        console.print(f"[bold red]error:[/bold red] {escape(str(error))}", soft_wrap=True)
+        sys.exit(1)

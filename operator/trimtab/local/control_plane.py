@@ -1,4 +1,4 @@
-"""Only etcd and an apiserver, on loopback: for tests of what the API accepts. It needs no root and starts in seconds."""
+"""Only etcd and an apiserver, on loopback: for tests of what the API accepts. Up in seconds, without root."""
 
 import shutil
 import signal
@@ -117,7 +117,7 @@ class ControlPlane:
         self._run("kube-apiserver", commands.apiserver(layout, *extra))
         if self.controllers:
             self._run("kube-controller-manager", commands.controller_manager(layout, self.kubeconfig))
-        ready = [self.kubectl, "--kubeconfig", self.kubeconfig, "get", "--raw=/readyz"]
+        ready: list[str | Path] = [self.kubectl, "--kubeconfig", self.kubeconfig, "get", "--raw=/readyz"]
         wait_until(
             lambda: self._all_alive() and succeeds(ready),
             timeout_seconds=60,

@@ -70,6 +70,7 @@ def controller_manager(layout: ControlPlaneLayout, kubeconfig: Path) -> list[str
         "--leader-elect=false",
         f"--root-ca-file={layout.authority.certificate}",
         f"--service-account-private-key-file={layout.service_account_key}",
+        "--use-service-account-credentials=true",
         "--concurrent-job-syncs=10",
         *_CLIENT_LIMITS,
     ]

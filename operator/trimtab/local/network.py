@@ -110,7 +110,7 @@ def inside_commands(subnet: Subnet) -> list[list[str]]:
 def disconnect(cluster: str) -> None:
     """Remove the host's end of the link, and with it its address and routes, if it is still there."""
     link = link_name(cluster)
-    if Path("/sys/class/net", link).exists():
-        # It may go by itself at this moment, with the namespace at its other end.
-        if not succeeds(["ip", "link", "delete", link]) and Path("/sys/class/net", link).exists():
-            run(["ip", "link", "delete", link])
+    there = Path("/sys/class/net", link).exists
+    # It may go by itself at this moment, with the namespace at its other end.
+    if there() and not succeeds(["ip", "link", "delete", link]) and there():
+        run(["ip", "link", "delete", link])

@@ -6,8 +6,8 @@ from typing import Any
 
 import yaml
 
-from trimtab.local.cgroups import group_name
 from trimtab.local.certificates import KeyPair
+from trimtab.local.cgroups import group_name
 from trimtab.local.network import Subnet
 
 CONTAINERD_SOCKET = "/run/containerd/containerd.sock"

@@ -65,10 +65,10 @@ class Supervisor:
                 self._changed.clear()
                 continue
             with self._lock:
-                component = self._running.pop(pid, None)
-            if component is not None:
-                print(f"{component['name']} ended with status {status}: restarting it", flush=True)
-                threading.Thread(target=self._start, args=(component, True), daemon=True).start()
+                ended = self._running.pop(pid, None)
+            if ended is not None:
+                print(f"{ended['name']} ended with status {status}: restarting it", flush=True)
+                threading.Thread(target=self._start, args=(ended, True), daemon=True).start()
 
     def _start(self, component: ComponentSpec, again: bool = False) -> None:
         if again:

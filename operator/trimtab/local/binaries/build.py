@@ -74,7 +74,20 @@ def _build(go: Path, family: Family, progress: Progress) -> None:
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
     log = family.directory.with_name(family.directory.name + ".log")
-    command = ["nice", "-n", "5", str(go), "build", "-v", "-trimpath", "-ldflags", family.linker_flags, "-o", f"{scratch}/", *packages]
+    command = [
+        "nice",
+        "-n",
+        "5",
+        str(go),
+        "build",
+        "-v",
+        "-trimpath",
+        "-ldflags",
+        family.linker_flags,
+        "-o",
+        f"{scratch}/",
+        *packages,
+    ]
     started = time.monotonic()
     with log.open("w") as output:
         compiler = subprocess.Popen(
