@@ -1,0 +1,62 @@
+"""Hardware classes with the nodes that belong to them. Pure."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import cast
+
+from trimtab.api.common import Toleration
+from trimtab.api.hardware import HardwareClassSpec, HardwareClassStatus
+from trimtab.observe.facts import KindFact, NodeFact, PodFact, Taint
+from trimtab.plan.snapshot import HardwareState
+
+
+def hardware_states(
+    classes: Iterable[KindFact], nodes: Iterable[NodeFact], pods: Iterable[PodFact]
+) -> tuple[HardwareState, ...]:
+    """Each class with what its usable nodes offer and what pods of others hold of them."""
+    usable = [node for node in nodes if node.ready and node.schedulable]
+    foreign = foreign_requests(pods)
+    return tuple(_state(fact, usable, foreign) for fact in classes)
+
+
+def foreign_requests(pods: Iterable[PodFact]) -> dict[str, dict[str, float]]:
+    """What scheduled, unfinished pods that are not trimtab's hold, by node and resource name."""
+    held: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
+    for pod in pods:
+        if pod.owner is None and pod.node and not pod.finished:
+            for name, units in pod.requests.items():
+                held[pod.node][name] += units
+    return held
+
+
+def tolerates(tolerations: Iterable[Toleration], taint: Taint) -> bool:
+    """Whether pods with these tolerations may go onto a node with this taint, as the scheduler has it."""
+    return any(
+        (not one.effect or one.effect == taint.effect)
+        and (one.key == taint.key or (not one.key and one.operator == "Exists"))
+        and (one.operator == "Exists" or one.value == taint.value)
+        for one in tolerations
+    )
+
+
+def _state(fact: KindFact, nodes: list[NodeFact], foreign: dict[str, dict[str, float]]) -> HardwareState:
+    spec = cast(HardwareClassSpec, fact.spec)
+    mine = [node for node in nodes if _belongs(spec, node)]
+    capacity = sum(node.allocatable.get(spec.resource_name, 0.0) for node in mine)
+    cores = sum(node.allocatable.get("cpu", 0.0) for node in mine)
+    return HardwareState(
+        meta=fact.meta,
+        spec=spec,
+        status=cast(HardwareClassStatus, fact.status),
+        nodes=len(mine),
+        capacity_units=capacity,
+        units_per_node=capacity / len(mine) if mine else 0.0,
+        foreign_units=sum(foreign.get(node.name, {}).get(spec.resource_name, 0.0) for node in mine),
+        cpu_cores_per_node=cores / len(mine) if mine else 0.0,
+    )
+
+
+def _belongs(spec: HardwareClassSpec, node: NodeFact) -> bool:
+    return spec.node_selector.items() <= node.labels.items() and all(
+        tolerates(spec.tolerations, taint) for taint in node.taints
+    )

@@ -1,0 +1,245 @@
+"""Takes Snapshots: joins the cache, Prometheus, Triton and the carbon sources into the world at one instant."""
+
+import logging
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import cast
+
+from trimtab.api.carbon import CARBON_SOURCE, CarbonSourceSpec, CarbonSourceStatus
+from trimtab.api.hardware import HARDWARE_CLASS
+from trimtab.kube.client import KubeClient
+from trimtab.kube.errors import KubeError
+from trimtab.kube.paths import DEPLOYMENTS, JOBS, Resource, collection
+from trimtab.ledger.meter import MeterReading
+from trimtab.observe.assemble import (
+    Children,
+    open_account_start,
+    policy_states,
+    serving_states,
+    training_states,
+    variant_states,
+)
+from trimtab.observe.cache import WATCHED, ClusterCache, ClusterView
+from trimtab.observe.carbon_reader import CarbonReader
+from trimtab.observe.facts import WORKLOAD_LABEL, KindFact, NodeFact, PodFact, Rejected
+from trimtab.observe.hardware import hardware_states
+from trimtab.observe.meter import queries, read_window, windows
+from trimtab.observe.projection import NODES, PODS
+from trimtab.observe.prometheus import Prometheus, PrometheusError
+from trimtab.observe.series import by_workload
+from trimtab.observe.serving_metrics import serving_metrics, serving_query
+from trimtab.observe.settings import ObserveSettings
+from trimtab.observe.training_metrics import training_metrics, training_query
+from trimtab.observe.triton import Server, TritonVersions
+from trimtab.plan.snapshot import (
+    CarbonState,
+    MetricsHealth,
+    ServingMetrics,
+    ServingState,
+    Snapshot,
+    TrainingState,
+)
+
+logger = logging.getLogger(__name__)
+
+_SELECTORS = {JOBS: WORKLOAD_LABEL, DEPLOYMENTS: WORKLOAD_LABEL}
+_NO_PROMETHEUS = "no Prometheus address is set: nothing can be scaled by load or metered"
+
+
+class Observer:
+    """Observes for the decision loop. All methods but the cache's belong to one thread at a time."""
+
+    def __init__(
+        self,
+        cache: ClusterCache,
+        kube: KubeClient,
+        prometheus: Prometheus | None,
+        triton: TritonVersions,
+        settings: ObserveSettings,
+    ) -> None:
+        self.cache = cache
+        self._kube = kube
+        self._prometheus = prometheus
+        self._triton = triton
+        self._settings = settings
+        self._carbon = CarbonReader(kube, settings.carbon_refresh_seconds)
+        self._reported: frozenset[Rejected] = frozenset()
+
+    def relist(self, now: datetime) -> None:
+        """List every watched resource into the cache, which prunes what was deleted unseen.
+
+        Raises:
+            KubeError: when a resource could not be listed; the others have been.
+        """
+        failed: KubeError | None = None
+        for resource in WATCHED:
+            try:
+                self._list(resource, now)
+            except KubeError as error:
+                failed = failed or error
+        if failed is not None:
+            raise failed
+
+    def _list(self, resource: Resource, now: datetime) -> None:
+        listed = self._kube.list(collection(resource), label_selector=_SELECTORS.get(resource, ""))
+        self.cache.replace(resource, listed.items, listed.resource_version, at=now)
+
+    def snapshot(self, now: datetime) -> Snapshot:
+        """The world at `now`. What cannot be reached is said in the Snapshot; it is never an error."""
+        view = self.cache.view()
+        self._report(view.rejected)
+        children = Children(view)
+        training, serving = training_states(view, children), serving_states(view, children)
+        serving = self._with_versions(serving)
+        health, message = MetricsHealth.OK, ""
+        if self._prometheus is None:
+            health, message = MetricsHealth.NOT_CONFIGURED, _NO_PROMETHEUS
+        else:
+            try:
+                training = self._with_training_metrics(self._prometheus, training, now)
+                fresh = self._read_serving(self._prometheus, serving, now)
+                serving = tuple(one.model_copy(update={"metrics": fresh.get(one.meta.key)}) for one in serving)
+            except PrometheusError as error:
+                health, message = MetricsHealth.UNREACHABLE, str(error)
+                training = tuple(one.model_copy(update={"metrics": None}) for one in training)
+        return Snapshot(
+            taken_at=now,
+            metrics_health=health,
+            metrics_message=message,
+            metrics_stale_seconds=self._settings.metrics_stale_seconds,
+            hardware=hardware_states(
+                cast(Iterable[KindFact], view.facts[HARDWARE_CLASS.plural]),
+                cast(Iterable[NodeFact], view.facts[NODES]),
+                cast(Iterable[PodFact], view.facts[PODS]),
+            ),
+            carbon=self._carbon_states(view, self._carbon_since((*training, *serving), now), now),
+            policies=policy_states(view),
+            training=training,
+            serving=serving,
+            variants=variant_states(view, children),
+        )
+
+    def serving_metrics(self, snapshot: Snapshot, now: datetime) -> dict[str, ServingMetrics]:
+        """Fresh metrics of the Snapshot's serving workloads, by `namespace/name`: one cheap look between passes.
+
+        Empty when Prometheus cannot be asked: nothing may be concluded then.
+        """
+        if self._prometheus is None:
+            return {}
+        try:
+            return self._read_serving(self._prometheus, snapshot.serving, now)
+        except PrometheusError as error:
+            logger.warning("no look at serving metrics: %s", error)
+            return {}
+
+    def readings(self, snapshot: Snapshot) -> dict[str, MeterReading]:
+        """Meter readings of all workloads whose account is open.
+
+        Keyed by `TrainingWorkload/namespace/name` or `ServingWorkload/namespace/name`. A window that cannot be read is
+        left out whole: its accounts stay where they are, and a later pass reads it.
+        """
+        if self._prometheus is None:
+            return {}
+        simulated = frozenset(one.meta.name for one in snapshot.hardware if one.spec.simulated)
+        readings: dict[str, MeterReading] = {}
+        for window in windows(snapshot, self._settings):
+            asked = queries(window)
+            try:
+                pods, cpu, watts = (
+                    self._prometheus.query(promql, window.end) for promql in (asked.pods, asked.cpu, asked.watts)
+                )
+            except PrometheusError as error:
+                logger.warning("the meter stays at its last reading: %s", error)
+                break
+            readings.update(read_window(window, pods, cpu, watts, simulated))
+        return readings
+
+    def close(self) -> None:
+        """Close connections to Prometheus and Triton."""
+        self._triton.close()
+        if self._prometheus is not None:
+            self._prometheus.close()
+
+    def _report(self, rejected: Iterable[Rejected]) -> None:
+        """Say once of each object that it cannot be read, and what is wrong with it."""
+        present = frozenset(rejected)
+        for one in sorted(present - self._reported, key=lambda one: (one.resource, one.key)):
+            logger.warning("%s %s is left out of all decisions: %s", one.resource, one.key, one.message)
+        self._reported = present
+
+    def _with_training_metrics(
+        self, prometheus: Prometheus, states: tuple[TrainingState, ...], now: datetime
+    ) -> tuple[TrainingState, ...]:
+        if not states:
+            return states
+        series = by_workload(prometheus.query(training_query(self._settings.training_window_seconds), now))
+        return tuple(
+            one.model_copy(
+                update={
+                    "metrics": training_metrics(series.get(one.meta.key, ()), frozenset(pod.name for pod in one.pods))
+                }
+            )
+            for one in states
+        )
+
+    def _read_serving(
+        self, prometheus: Prometheus, states: tuple[ServingState, ...], now: datetime
+    ) -> dict[str, ServingMetrics]:
+        # Asked also when there is nothing to serve: it is how an outage is seen before it hurts.
+        window_seconds = self._settings.rate_window_seconds
+        series = by_workload(prometheus.query(serving_query(window_seconds), now))
+        found = {
+            one.meta.key: serving_metrics(
+                series.get(one.meta.key, ()), one.spec, one.pods, now, settle_seconds=2 * window_seconds
+            )
+            for one in states
+        }
+        return {key: metrics for key, metrics in found.items() if metrics is not None}
+
+    def _with_versions(self, states: tuple[ServingState, ...]) -> tuple[ServingState, ...]:
+        servers = {
+            (one.meta.key, pod.name): Server(pod.ip, one.spec.model)
+            for one in states
+            for pod in one.pods
+            if pod.ip and pod.phase == "Running" and not pod.deleting
+        }
+        loaded = self._triton.loaded(servers.values())
+        versions = {key: loaded[server] for key, server in servers.items()}
+        return tuple(
+            one.model_copy(
+                update={
+                    "pods": tuple(
+                        pod.model_copy(update={"loaded_version": versions.get((one.meta.key, pod.name))})
+                        for pod in one.pods
+                    )
+                }
+            )
+            for one in states
+        )
+
+    def _carbon_since(self, states: Iterable[TrainingState | ServingState], now: datetime) -> datetime:
+        """How far back intensities are needed: to where the oldest open account stands."""
+        grace_seconds = self._settings.meter_lag_seconds + self._settings.meter_lookback_seconds
+        starts = (open_account_start(one, grace_seconds) for one in states)
+        # A step that the ledger charges may begin with a sample from before the account's start.
+        return min((s for s in starts if s is not None), default=now) - timedelta(seconds=grace_seconds)
+
+    def _carbon_states(self, view: ClusterView, since: datetime, now: datetime) -> tuple[CarbonState, ...]:
+        states, used = [], set()
+        for fact in cast(Iterable[KindFact], view.facts[CARBON_SOURCE.plural]):
+            spec = cast(CarbonSourceSpec, fact.spec)
+            if spec.config_map is not None:
+                used.add(spec.config_map)
+            series = self._carbon.series(spec, fact.meta.created_at, since, now)
+            states.append(
+                CarbonState(
+                    meta=fact.meta,
+                    spec=spec,
+                    status=cast(CarbonSourceStatus, fact.status),
+                    points=series.points,
+                    trace_time=series.trace_time,
+                    problem=series.problem,
+                )
+            )
+        self._carbon.forget(used)
+        return tuple(states)
