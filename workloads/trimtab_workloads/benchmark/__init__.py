@@ -1,0 +1,1 @@
+"""Measures a served model from outside: open-loop load over gRPC."""

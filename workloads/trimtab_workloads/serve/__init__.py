@@ -1,0 +1,1 @@
+"""Serves variants of one model as versions of one Triton model."""

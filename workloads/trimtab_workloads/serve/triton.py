@@ -1,0 +1,97 @@
+"""Where Triton is, and how it is started."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import sysconfig
+from importlib.util import find_spec
+from pathlib import Path
+
+from trimtab_workloads.serve.config import ServeConfig
+
+# Twice what the largest batch needs (32 x 64 floats in, 32 x 10 out, for some requests at a time) would be less than
+# Triton's own floor; a container's /dev/shm is 64 MiB by default, and each instance takes one region.
+_SHARED_MEMORY_BYTES = 1 << 20
+_QUANTILES = "0.5:0.05,0.9:0.01,0.95:0.005,0.99:0.001"
+
+
+def installation() -> Path:
+    """The folder of tritonserver in the wheel of nvidia-pytriton, found without importing that.
+
+    Raises:
+        FileNotFoundError: The wheel is not installed.
+    """
+    found = find_spec("pytriton")
+    if found is None or not found.submodule_search_locations:
+        raise FileNotFoundError("nvidia-pytriton is not installed; the serving image has it")
+    return Path(found.submodule_search_locations[0]) / "tritonserver"
+
+
+def backend_directory(work_directory: Path) -> Path:
+    """Makes a backend directory whose Python backend has the stub of this Python, as links; returns it.
+
+    The server looks for the stub beside the backend's library only, and a copy of the stub would break its relative
+    RPATH: the load then hangs without an error.
+    """
+    triton = installation()
+    backends = work_directory / "backends"
+    shutil.rmtree(backends, ignore_errors=True)
+    python = backends / "python"
+    python.mkdir(parents=True)
+    stub = f"python_backend_stubs/{sys.version_info.major}.{sys.version_info.minor}/triton_python_backend_stub"
+    for target in (
+        triton / "backends/python/libtriton_python.so",
+        triton / "backends/python/triton_python_backend_utils.py",
+        triton / stub,
+    ):
+        (python / target.name).symlink_to(target)
+    return backends
+
+
+def command(config: ServeConfig, repository: Path, backends: Path) -> list[str]:
+    """The command line of tritonserver."""
+    triton = installation()
+    return [
+        str(triton / "bin/tritonserver"),
+        f"--model-repository={repository}",
+        "--model-control-mode=explicit",
+        f"--load-model={config.model}",
+        "--strict-readiness=true",
+        "--exit-on-error=true",
+        f"--exit-timeout-secs={config.exit_timeout_seconds}",
+        f"--backend-directory={backends}",
+        f"--backend-config=python,shm-default-byte-size={_SHARED_MEMORY_BYTES}",
+        f"--backend-config=python,shm-growth-byte-size={_SHARED_MEMORY_BYTES}",
+        f"--cache-directory={triton / 'caches'}",
+        f"--http-address={config.address}",
+        f"--http-port={config.http_port}",
+        f"--grpc-address={config.address}",
+        f"--grpc-port={config.grpc_port}",
+        f"--metrics-address={config.address}",
+        f"--metrics-port={config.metrics_port}",
+        "--allow-gpu-metrics=false",
+        "--metrics-interval-ms=2000",
+        "--metrics-config=summary_latencies=true",
+        f"--metrics-config=summary_quantiles={_QUANTILES}",
+        "--log-verbose=0",
+    ]
+
+
+def environment(config: ServeConfig, inherited: dict[str, str]) -> dict[str, str]:
+    """The environment of tritonserver: its stub must find this very Python, and libpython, wherever they are.
+
+    Args:
+        config: Of the server.
+        inherited: The environment that this process has.
+    """
+    library = sysconfig.get_config_var("LIBDIR")
+    paths = [str(Path(sys.executable).parent), inherited.get("PATH", "/usr/bin:/bin")]
+    libraries = [part for part in (inherited.get("LD_LIBRARY_PATH"), library) if part]
+    return inherited | {
+        "PATH": ":".join(paths),
+        "LD_LIBRARY_PATH": ":".join(libraries),
+        "OMP_NUM_THREADS": str(config.threads),
+        "HOME": str(config.work_directory),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
