@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 
+import torch
 from trimtab_workloads.common.session import INPUT, create_session
 from trimtab_workloads.optimize.source import Source
 from trimtab_workloads.train.sampling import Floats, Integers

@@ -6,7 +6,6 @@ import math
 
 import torch
 from torch import nn
-
 from trimtab_workloads.common.log import log
 from trimtab_workloads.optimize.source import Source
 from trimtab_workloads.train import sampling

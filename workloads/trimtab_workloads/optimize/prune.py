@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import torch
 from torch.nn.utils import prune as torch_prune
 
+import torch
 from trimtab_workloads.optimize.reconstruct import reconstruct
 from trimtab_workloads.train.model import Architecture, DigitsCNN
-
 
 RECONSTRUCTION_SAMPLES = 256
 

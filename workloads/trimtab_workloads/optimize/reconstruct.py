@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import torch
 from torch import nn
-
 from trimtab_workloads.train.model import DigitsCNN
 
 # Of the features' mean square: keeps the solution sane where features depend on each other.

@@ -7,7 +7,6 @@ import tempfile
 from pathlib import Path
 
 import torch
-
 from trimtab_workloads.common.entry import EXIT_OK
 from trimtab_workloads.common.files import write_atomically, write_with_digest
 from trimtab_workloads.common.interval import wilson

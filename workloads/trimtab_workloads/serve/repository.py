@@ -37,10 +37,12 @@ def active_version(config: ServeConfig) -> int:
 def build(config: ServeConfig, active: int) -> Path:
     """Builds the repository anew; returns its path.
 
-    The .onnx files are linked, not copied: a variant that is made again is read from the volume at its next load.
+    The .onnx files are linked, not copied: a variant that is made again, or only after the server started, is read
+    from the volume at its next load, without a restart.
 
     Raises:
-        ConfigError: The active variant's file is missing. Any other missing one is said in the log and left out.
+        ConfigError: The active variant's file is missing. Any other missing one is said in the log; loading it fails
+            until its file is there.
     """
     repository = config.work_directory / "models"
     shutil.rmtree(repository, ignore_errors=True)
@@ -50,11 +52,10 @@ def build(config: ServeConfig, active: int) -> Path:
     for variant in config.variants:
         if not variant.path.is_file():
             _missing(variant, active)
-            continue
         version = model / str(variant.version)
         version.mkdir()
         (version / "model.py").write_text(backend)
-        (version / ARTIFACT).symlink_to(variant.path.resolve())
+        (version / ARTIFACT).symlink_to(variant.path.absolute())
     (model / "config.pbtxt").write_text(to_pbtxt(model_configuration(config, active)))
     return repository
 
@@ -63,7 +64,7 @@ def _missing(variant: Variant, active: int) -> None:
     message = f"variant {variant.name} (version {variant.version}): {variant.path} does not exist"
     if variant.version == active:
         raise ConfigError(f"variants: {message}, and it is the active one")
-    log("variant_skipped", message=message)
+    log("variant_missing", message=message)
 
 
 def model_configuration(config: ServeConfig, active: int) -> Configuration:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 import torch.distributed as dist
+
+import torch
 
 
 class PeerLostError(Exception):

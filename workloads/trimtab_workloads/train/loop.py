@@ -8,9 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+
 import torch
 from torch import nn
-
 from trimtab_workloads.common.stop import StopRequest
 from trimtab_workloads.train import sampling
 from trimtab_workloads.train.config import TrainConfig

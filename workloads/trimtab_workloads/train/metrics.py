@@ -23,9 +23,7 @@ class RankMetrics:
             buckets=_STEP_BUCKETS,
             registry=registry,
         )
-        self.world_size = Gauge(
-            "trimtab_training_world_size", "Ranks that train together", registry=registry
-        )
+        self.world_size = Gauge("trimtab_training_world_size", "Ranks that train together", registry=registry)
 
 
 class TrainingMetrics:

@@ -61,9 +61,7 @@ def _join_once(config: TrainConfig, rank: int, stop: StopRequest, deadline: floa
     for peer in range(config.world_size):
         _wait_for(mine, f"ready/{peer}", stop, deadline)
     group_timeout = timedelta(seconds=config.peer_timeout_seconds)
-    dist.init_process_group(
-        "gloo", store=mine, rank=rank, world_size=config.world_size, timeout=group_timeout
-    )
+    dist.init_process_group("gloo", store=mine, rank=rank, world_size=config.world_size, timeout=group_timeout)
 
 
 def _wait_for(store: dist.Store, key: str, stop: StopRequest, deadline: float) -> None:

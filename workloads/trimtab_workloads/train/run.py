@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 
 import torch
-
 from trimtab_workloads.common.entry import EXIT_OK, EXIT_STOPPED
 from trimtab_workloads.common.log import log
 from trimtab_workloads.common.stop import StopRequest
@@ -57,9 +56,7 @@ def run(config: TrainConfig) -> int:
     return EXIT_OK
 
 
-def _enter(
-    config: TrainConfig, loop: Loop, stop: StopRequest, group: Group, saved: bytes | None
-) -> TrainState:
+def _enter(config: TrainConfig, loop: Loop, stop: StopRequest, group: Group, saved: bytes | None) -> TrainState:
     """Meets the other ranks, and starts or goes on from what rank 0 read: its disk decides for all."""
     if config.world_size > 1:
         rendezvous.join(config, group.rank, stop)

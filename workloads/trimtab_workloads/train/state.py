@@ -6,8 +6,8 @@ import io
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
+import torch
 from trimtab_workloads.common.config import ConfigError
 from trimtab_workloads.train.config import TrainConfig
 from trimtab_workloads.train.model import DigitsCNN, create

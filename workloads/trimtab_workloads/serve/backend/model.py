@@ -39,7 +39,4 @@ class TritonPythonModel:
             failure = triton.TritonError(f"ONNX Runtime: {error}")
             return [triton.InferenceResponse(error=failure) for _ in requests]
         ends = np.cumsum([len(part) for part in inputs])
-        return [
-            triton.InferenceResponse([triton.Tensor(OUTPUT, rows)])
-            for rows in np.split(logits, ends[:-1])
-        ]
+        return [triton.InferenceResponse([triton.Tensor(OUTPUT, rows)]) for rows in np.split(logits, ends[:-1])]
