@@ -18,6 +18,7 @@ _NEEDED = {
     "util-linux": "unshare",
     "mount": "mount",
     "buildah": "buildah",
+    "skopeo": "skopeo",
     "debootstrap": "debootstrap",
     "catatonit": "/usr/bin/catatonit",
 }

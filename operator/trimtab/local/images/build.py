@@ -11,6 +11,8 @@ from trimtab.local.locks import exclusive
 from trimtab.local.paths import cache_dir
 
 PAUSE = "docker.io/trimtab/pause:1"
+# Another invocation, on other sources, may be about to load the one before.
+_KEPT = 3
 _PAUSE_PROGRAM = "/usr/bin/catatonit"
 
 
@@ -20,7 +22,7 @@ class Built:
 
     Attributes:
         reference: Its full name.
-        key: What it was built from; also its tag in the OCI layout.
+        key: Its name and a digest of what it was built from; its tag in the OCI layout.
     """
 
     reference: str
@@ -46,14 +48,14 @@ def ensure_built(names: Iterable[str]) -> list[Built]:
             for image in ordered:
                 keys[image.name] = image.key(keys[image.parent] if image.parent else base_key)
                 if image.loaded:
-                    built.append(Built(image.reference, keys[image.name]))
+                    built.append(Built(image.reference, _label(image.name, keys)))
             _build_missing(ordered, keys)
     return built
 
 
 def _build_missing(ordered: list[Image], keys: dict[str, str]) -> None:
     exported = layout.tags()
-    missing = [image for image in ordered if image.loaded and keys[image.name] not in exported]
+    missing = [image for image in ordered if image.loaded and _label(image.name, keys) not in exported]
     # An image that others build on is only needed while one of them is built.
     needed = {image.name for image in in_build_order(image.name for image in missing)}
     if not needed:
@@ -79,7 +81,9 @@ def _build(image: Image, keys: dict[str, str]) -> None:
                 str(REPOSITORY),
             )
         if image.loaded:
-            layout.export(tag, keys[image.name])
+            layout.export(tag, _label(image.name, keys))
+            layout.forget(f"{image.name}-", _KEPT)
+    _forget(image.name)
     say(f"built image {image.name}", time.monotonic() - started)
 
 
@@ -93,6 +97,17 @@ def _ensure_pause() -> Built:
         buildah.call("commit", "--rm", container, _tag("pause", key))
         layout.export(_tag("pause", key), key)
     return Built(PAUSE, key)
+
+
+def _forget(name: str) -> None:
+    """Remove all but the newest builds of an image; what they share with those stays."""
+    builds = [tag for tag in buildah.tags() if tag.startswith(f"localhost/trimtab/{name}:")]
+    for tag in builds[_KEPT:]:
+        buildah.call("rmi", "--force", tag)
+
+
+def _label(name: str, keys: dict[str, str]) -> str:
+    return f"{name}-{keys[name]}"
 
 
 def _tag(name: str, key: str) -> str:

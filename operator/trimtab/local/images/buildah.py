@@ -19,6 +19,17 @@ def command(*arguments: str | Path) -> list[str]:
     return [*CONTAINED, "buildah", *map(str, options), *map(str, arguments)]
 
 
+def storage_address(image: str) -> str:
+    """Return how skopeo names an image in this store."""
+    store = cache_dir() / "buildah"
+    return f"containers-storage:[overlay@{store}/root+{store}/run]{image}"
+
+
+def tags() -> list[str]:
+    """Return the names of the images in the store, the newest first."""
+    return call("images", "--format", "{{.Name}}:{{.Tag}}").split()
+
+
 def environment() -> dict[str, str]:
     """Return what buildah needs in its environment: a place for large temporary files."""
     place = cache_dir() / "buildah" / "tmp"

@@ -9,6 +9,7 @@ from typing import IO, Any
 
 from trimtab.local.images import buildah
 from trimtab.local.paths import cache_dir
+from trimtab.local.process import run
 
 _NAME = "org.opencontainers.image.ref.name"
 
@@ -33,10 +34,34 @@ def export(image: str, tag: str) -> None:
         tag: Its name in the layout.
 
     Raises:
-        LocalError: If buildah fails.
+        LocalError: If skopeo fails.
     """
-    # Nothing is sent anywhere, so compression would only cost time.
-    buildah.call("push", "--quiet", "--disable-compression", "--format", "oci", image, f"oci:{directory()}:{tag}")
+    # Layers stay uncompressed: nothing is sent anywhere. buildah's own push would compress them, again at every push.
+    options = ["--quiet", "--insecure-policy", "--dest-oci-accept-uncompressed-layers"]
+    source = buildah.storage_address(image)
+    run([*buildah.CONTAINED, "skopeo", "copy", *options, source, f"oci:{directory()}:{tag}"])
+
+
+def forget(prefix: str, keep: int) -> None:
+    """Remove all but the newest images whose tag starts like this, and the blobs that only they had.
+
+    Args:
+        prefix: The start of their tags.
+        keep: How many to keep.
+    """
+    index = directory() / "index.json"
+    content = json.loads(index.read_text())
+    old = [tag for tag in tags() if tag.startswith(prefix)][:-keep]
+    if not old:
+        return
+    content["manifests"] = [entry for entry in content["manifests"] if entry["annotations"].get(_NAME) not in old]
+    fresh = index.with_suffix(".new")
+    fresh.write_text(json.dumps(content))
+    fresh.replace(index)
+    kept = {digest for descriptor in tags().values() for digest in blobs(descriptor)}
+    for path in (directory() / "blobs" / "sha256").iterdir():
+        if f"sha256:{path.name}" not in kept:
+            path.unlink()
 
 
 def blob(digest: str) -> Path:

@@ -6,6 +6,7 @@ links to its layers and blobs: containerd never writes to either once they are c
 removes only the link.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -31,6 +32,7 @@ _BLOBS = Path("io.containerd.content.v1.content/blobs/sha256")
 _LAYERS = Path("io.containerd.snapshotter.v1.overlayfs/snapshots")
 # A cluster that is starting has not noted its generation yet; nothing this young is pruned.
 _GRACE_SECONDS = 1800
+_REPLACED = "-replaced"
 _NAMESPACE = ["--namespace", "k8s.io"]
 
 
@@ -169,23 +171,31 @@ def _version_answers(control: list[str]) -> bool:
 
 
 def _import(wanted: dict[str, str], root: Path, control: list[str]) -> None:
+    """Import images; what they replace is removed after, and not before, what they share with it is theirs too.
+
+    containerd collects garbage while it imports: a layer that only the replaced image had named could go just when the
+    new one has found it to be there.
+    """
     if not wanted:
         return
+    images = [*control, *_NAMESPACE, "images"]
+    replaced = sorted(set(run([*images, "ls", "--quiet"]).split()) & set(wanted))
+    for reference in replaced:
+        run([*images, "tag", "--force", reference, f"{reference}{_REPLACED}"])
     known = [f"sha256:{path.name}" for path in (root / _BLOBS).glob("*")]
-    importer = subprocess.Popen(
-        [*control, *_NAMESPACE, "images", "import", "-"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
+    _stream(wanted, known, [*images, "import", "-"])
+    if replaced:
+        run([*images, "rm", "--sync", *(f"{reference}{_REPLACED}" for reference in replaced)])
+
+
+def _stream(wanted: dict[str, str], known: list[str], command: list[str]) -> None:
+    importer = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     assert importer.stdin is not None
     assert importer.stdout is not None
-    try:
+    # When it gives up early, what it says explains why better than the broken pipe does.
+    with contextlib.suppress(BrokenPipeError):
         layout.write_archive(wanted, known, importer.stdin)
         importer.stdin.close()
-    except BrokenPipeError:
-        # It gave up early; what it says explains why.
-        pass
     said = importer.stdout.read().decode(errors="replace")
     if importer.wait() != 0:
         raise LocalError(f"containerd did not take the images {', '.join(wanted)}:\n{said[-2000:]}")
