@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector, start_http_se
 from trimtab.apply.actuator import Actuator
 from trimtab.handlers.exporter import Exporter
 from trimtab.handlers.loop import ControlLoop
+from trimtab.handlers.logs import configure_logging
 from trimtab.handlers.parts import build_actuator, build_observer
 from trimtab.handlers.passes import PassCrashError, Passes
 from trimtab.handlers.settings import Settings, SettingsError, settings_from
@@ -83,13 +84,12 @@ async def operate(settings: Settings) -> None:
 
 def main() -> None:
     """Start the operator; exit 2 on wrong settings, 1 on a crash."""
-    logging.basicConfig(
-        level=os.environ.get("TRIMTAB_LOG_LEVEL", "INFO"), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
     try:
         settings = settings_from(os.environ)
+        configure_logging(settings.log_level, settings.log_format)
     except SettingsError as error:
-        sys.exit(f"trimtab: {error}")
+        print(f"trimtab: {error}", file=sys.stderr)
+        sys.exit(2)
     try:
         asyncio.run(operate(settings))
     except PassCrashError as crash:

@@ -27,7 +27,10 @@ class Settings:
     train_image: str = "trimtab/train:0.1.0"
     optimize_image: str = "trimtab/optimize:0.1.0"
     serve_image: str = "trimtab/serve:0.1.0"
-    log_level: str = "INFO"
+    log_level: str = "info"
+    """debug, info, warning or error."""
+    log_format: str = "json"
+    """json (one object a line) or text."""
     metrics_port: int = 9094
     """Port of the operator's own metrics."""
     health_port: int = 8080

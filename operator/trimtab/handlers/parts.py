@@ -1,0 +1,35 @@
+"""Builds the observer and the actuator from the settings."""
+
+from trimtab.apply.actuator import Actuator
+from trimtab.apply.settings import ApplySettings, Images
+from trimtab.apply.triton import TritonControl
+from trimtab.handlers.settings import Settings
+from trimtab.kube.client import KubeClient
+from trimtab.observe.cache import ClusterCache
+from trimtab.observe.observer import Observer
+from trimtab.observe.prometheus import Prometheus
+from trimtab.observe.settings import ObserveSettings
+from trimtab.observe.triton import TritonVersions
+
+
+def build_observer(settings: Settings, kube: KubeClient, cache: ClusterCache) -> Observer:
+    """The reading side."""
+    scrape = settings.scrape_seconds
+    chosen = ObserveSettings(
+        scrape_interval_seconds=scrape,
+        rate_window_seconds=max(8.0, 3 * scrape),
+        training_window_seconds=max(20.0, 12 * scrape),
+        metrics_stale_seconds=settings.metrics_stale_seconds,
+        meter_lag_seconds=15.0 + 2 * scrape,
+    )
+    triton = TritonVersions(chosen.triton_port, chosen.triton_timeout_seconds, chosen.triton_parallel)
+    prometheus = (
+        Prometheus(settings.prometheus_url, chosen.prometheus_timeout_seconds) if settings.prometheus_url else None
+    )
+    return Observer(cache, kube, prometheus, triton, chosen)
+
+
+def build_actuator(settings: Settings, kube: KubeClient) -> Actuator:
+    """The writing side."""
+    images = Images(train=settings.train_image, optimize=settings.optimize_image, serve=settings.serve_image)
+    return Actuator(kube, TritonControl(), ApplySettings(images=images))
