@@ -205,7 +205,8 @@ def test_children_of_others_are_not_kept_and_unreadable_objects_are_set_apart() 
     assert cache.all(JOBS) == ()
     workload = {
         "metadata": {
-            "name": "odd", "namespace": "demo", "uid": "w", "resourceVersion": "4", "creationTimestamp": "2026-11-24T11:00:00Z",
+            "name": "odd", "namespace": "demo", "uid": "w", "resourceVersion": "4",
+            "creationTimestamp": "2026-11-24T11:00:00Z",
         },
         "spec": {"model": "digits", "variants": ["fp32"], "targets": {"latency": {"milliseconds": "soon"}}},
     }  # fmt: skip
