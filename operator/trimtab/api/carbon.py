@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from trimtab.api.common import Conditions
-from trimtab.api.quantity import Duration, PositiveAmount
+from trimtab.api.quantity import PositiveAmount, PositiveDuration
 from trimtab.api.schema import ApiModel, Cel, Column, Kind, ObjectName, ShortText, StatusModel
 
 
@@ -21,7 +21,9 @@ class TraceConfigMap(ApiModel):
     """An hourly trace as CSV in a ConfigMap, such as an export of Electricity Maps."""
 
     namespace: ObjectName
+    """Namespace of the ConfigMap."""
     name: ObjectName
+    """Name of the ConfigMap."""
     key: Annotated[str, Field(min_length=1, max_length=253)]
     """Key of the ConfigMap that holds the CSV text."""
     time_column: Annotated[str, Field(min_length=1, max_length=128)] = "Datetime (UTC)"
@@ -53,9 +55,12 @@ class CarbonSourceSpec(ApiModel):
     zone: Annotated[str, Field(min_length=1, max_length=63)]
     """Grid zone, as the HardwareClasses name it."""
     static: StaticIntensity | None = None
+    """One figure at all times; either this or configMap."""
     config_map: TraceConfigMap | None = None
+    """An hourly trace in a ConfigMap; either this or static."""
     replay: Replay | None = None
-    forecast_horizon: Duration = timedelta(hours=48)
+    """Plays the trace from an instant of the past as if it were now; unset means the trace is of the present."""
+    forecast_horizon: PositiveDuration = timedelta(hours=48)
     """How far ahead (in the trace's own time) the plan may look."""
 
 
@@ -63,11 +68,15 @@ class CarbonSourceStatus(StatusModel):
     """What it says now."""
 
     observed_generation: int = 0
+    """The generation of the object that status speaks of."""
     conditions: Conditions = ()
+    """Whether the data can be read and is fresh."""
     grams_per_kwh: Annotated[str, Field(max_length=32, alias="gramsPerKWh")] = ""
+    """Carbon intensity in force, in gCO2e/kWh."""
     trace_time: datetime | None = None
     """Start of the interval of the trace that is in force."""
     message: ShortText = ""
+    """What is wrong with the data, if anything is."""
 
 
 CARBON_SOURCE = Kind(

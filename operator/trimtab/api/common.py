@@ -2,11 +2,11 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from trimtab.api.quantity import Measured, PositiveAmount
+from trimtab.api.quantity import Measured, MeasuredSum, MemorySize, PositiveAmount
 from trimtab.api.schema import ApiModel, Cel, ListMap, ListSet, ObjectName, ShortText, StatusModel
 
 LabelMap = Annotated[dict[str, Annotated[str, Field(max_length=253)]], Field(max_length=64)]
@@ -24,11 +24,17 @@ class Condition(StatusModel):
     """One aspect of an object's state, as `metav1.Condition`."""
 
     type: Annotated[str, Field(max_length=64)]
+    """Which aspect, in CamelCase."""
     status: ConditionStatus
+    """True, False, or Unknown where nothing can be said."""
     reason: Annotated[str, Field(max_length=128)]
+    """Why, as one word in CamelCase."""
     message: Annotated[str, Field(max_length=4096)] = ""
+    """Why, for a person, with the figures."""
     last_transition_time: datetime
+    """When status last changed."""
     observed_generation: int = 0
+    """The generation of the object that the condition speaks of."""
 
 
 Conditions = Annotated[tuple[Condition, ...], Field(max_length=16), ListMap(("type",))]
@@ -39,14 +45,7 @@ class Resources(ApiModel):
 
     cpu: PositiveAmount = 1.0
     """CPU cores, such as "500m"."""
-    memory: Annotated[
-        str,
-        Field(max_length=16),
-        Cel(
-            "isQuantity(self) && quantity(self).compareTo(quantity('64Mi')) >= 0",
-            'must be a memory size of at least 64Mi, such as "512Mi" or "2Gi"',
-        ),
-    ] = "1Gi"
+    memory: MemorySize = "1Gi"
     """Memory, such as "512Mi"."""
     accelerators: Annotated[int, Field(ge=0, le=64)] = 0
     """Accelerators of the hardware class (its `resourceName`) for each replica; 0 means the CPU does the work."""
@@ -72,24 +71,33 @@ class LabelExpression(ApiModel):
         ),
     )
     key: Annotated[str, Field(min_length=1, max_length=317)]
+    """The label's key."""
     operator: LabelOperator
+    """In and NotIn compare with values; Exists and DoesNotExist only look for the key."""
     values: Annotated[tuple[Annotated[str, Field(max_length=63)], ...], Field(max_length=64), ListSet()] = ()
+    """The values to compare with."""
 
 
 class LabelSelector(ApiModel):
     """Which workloads are meant, by their labels. Empty means all."""
 
     match_labels: LabelMap = {}
+    """Labels that must all have these values."""
     match_expressions: Annotated[tuple[LabelExpression, ...], Field(max_length=16)] = ()
+    """Requirements that must all hold."""
 
 
 class Toleration(ApiModel):
     """A taint that pods of the class tolerate, as in a pod's spec."""
 
     key: Annotated[str, Field(max_length=317)] = ""
-    operator: Annotated[str, Field(pattern="^(Exists|Equal)$")] = "Equal"
+    """The taint's key; empty, with operator Exists, tolerates every taint."""
+    operator: Literal["Exists", "Equal"] = "Equal"
+    """Equal compares the value; Exists tolerates any value."""
     value: Annotated[str, Field(max_length=63)] = ""
-    effect: Annotated[str, Field(pattern="^(NoSchedule|PreferNoSchedule|NoExecute)?$")] = ""
+    """The taint's value."""
+    effect: Literal["", "NoSchedule", "PreferNoSchedule", "NoExecute"] = ""
+    """The taint's effect; empty means any."""
 
 
 class Hardware(ApiModel):
@@ -127,13 +135,15 @@ class FigureSource(StrEnum):
 class Usage(StatusModel):
     """What was spent since the object was made. Closed intervals, each counted once."""
 
-    energy_watt_hours: Measured = 0.0
-    cost_usd: Measured = Field(default=0.0, alias="costUSD")
-    carbon_grams: Measured = 0.0
+    energy_watt_hours: MeasuredSum = 0.0
+    """Energy in watt-hours, the site's overhead (PUE) included."""
+    cost_usd: MeasuredSum = Field(default=0.0, alias="costUSD")
+    """Cost in US dollars: the price of the classes for the time that replicas were held."""
+    carbon_grams: MeasuredSum = 0.0
     """Operational and embodied, in grams of CO2 equivalent."""
-    replica_seconds: Measured = 0.0
+    replica_seconds: MeasuredSum = 0.0
     """Time that replicas were held, summed over them."""
-    unmetered_seconds: Measured = 0.0
+    unmetered_seconds: MeasuredSum = 0.0
     """Replica time for which the meter has no samples: not in the figures above."""
     accounted_until: datetime | None = None
     """Everything before this instant is in the figures; nothing after it is."""
@@ -145,14 +155,21 @@ class Rate(StatusModel):
     """What running as decided costs for each hour, at the present price and grid intensity."""
 
     cost_usd_per_hour: Measured = Field(default=0.0, alias="costUSDPerHour")
+    """US dollars for an hour."""
     power_watts: Measured = 0.0
+    """Power in watts."""
     carbon_grams_per_hour: Measured = 0.0
+    """Grams of CO2 equivalent for an hour."""
 
 
 class AccuracyFigure(StatusModel):
     """An accuracy with its 95 % interval (Wilson 1927)."""
 
     value: Measured
+    """The share answered right."""
     low: Measured
+    """Lower bound of the interval."""
     high: Measured
+    """Upper bound of the interval."""
     samples: int
+    """Held-out samples that it was measured on."""

@@ -21,9 +21,8 @@ class Power(ApiModel):
 
     cel_rules: ClassVar = (
         Cel(
-            "(type(self.peakWatts) == int ? quantity(string(self.peakWatts)) : quantity(self.peakWatts))"
-            ".compareTo(type(self.idleWatts) == int ? quantity(string(self.idleWatts))"
-            " : quantity(self.idleWatts)) >= 0",
+            "isQuantity(string(self.peakWatts)) && isQuantity(string(self.idleWatts))"
+            " ? quantity(string(self.peakWatts)).compareTo(quantity(string(self.idleWatts))) >= 0 : true",
             "peakWatts must not be below idleWatts",
             ".peakWatts",
         ),
@@ -40,6 +39,7 @@ class Embodied(ApiModel):
     kilograms: Amount
     """kgCO2e of one node."""
     lifetime_years: PositiveAmount = 4.0
+    """Years over which the carbon is spread."""
 
 
 class HardwareClassSpec(ApiModel):
@@ -52,8 +52,11 @@ class HardwareClassSpec(ApiModel):
     resource_name: Annotated[str, Field(max_length=253)] = "cpu"
     """The resource that does the work, such as cpu or nvidia.com/gpu: price and power are shared out by it."""
     price: Price
+    """What a whole node costs."""
     power: Power
+    """What a whole node draws, idle and at full use."""
     embodied: Embodied | None = None
+    """Carbon from making a node; unset means that none is counted."""
     pue: PositiveAmount = 1.0
     """Power usage effectiveness of the site."""
     grid_zone: Annotated[str, Field(min_length=1, max_length=63)]
@@ -68,7 +71,9 @@ class HardwareClassStatus(StatusModel):
     """What there is of it."""
 
     observed_generation: int = 0
+    """The generation of the object that status speaks of."""
     conditions: Conditions = ()
+    """Whether there are nodes of the class."""
     nodes: int = 0
     """Ready nodes."""
     capacity: Annotated[str, Field(max_length=64)] = ""

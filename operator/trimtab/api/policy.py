@@ -45,8 +45,11 @@ class RateLimits(ApiModel):
     """What each selected workload may spend for an hour of running."""
 
     cost_usd_per_hour: Amount | None = Field(default=None, alias="costUSDPerHour")
+    """Most that a workload may cost for an hour, in US dollars."""
     carbon_grams_per_hour: Amount | None = None
+    """Most that a workload may emit in an hour, in grams of CO2 equivalent."""
     power_watts: Amount | None = None
+    """Most power that a workload may draw, in watts."""
 
 
 class ServingRules(ApiModel):
@@ -64,9 +67,13 @@ class EfficiencyPolicySpec(ApiModel):
     selector: LabelSelector = LabelSelector()
     """Workloads by label; empty means all of the namespace."""
     mode: Mode = Mode.ENFORCE
+    """Off: as if it were not there. Recommend: decide and say so in status, change nothing. Enforce: do it."""
     carbon: CarbonRules = CarbonRules()
+    """When carbon keeps training from running, and what a gram is worth."""
     limits: RateLimits = RateLimits()
+    """What each selected workload may spend for an hour of running."""
     serving: ServingRules = ServingRules()
+    """How serving trades accuracy for cost."""
 
 
 class ClusterEfficiencyPolicySpec(EfficiencyPolicySpec):
@@ -80,7 +87,9 @@ class EfficiencyPolicyStatus(StatusModel):
     """Whom the policy reaches."""
 
     observed_generation: int = 0
+    """The generation of the object that status speaks of."""
     conditions: Conditions = ()
+    """Whether the policy is in force and whom it reaches."""
     workloads: int = 0
     """Workloads that it selects."""
 

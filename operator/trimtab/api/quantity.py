@@ -3,22 +3,29 @@
 Both are strings in YAML (`"0.526"`, `"250m"`, `"1h30m"`) and plain numbers in Python. The unit is in the field's name.
 """
 
+import math
 import re
 from datetime import timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
 from trimtab.api.schema import Cel
 
 _SUFFIXES = {
     "n": Decimal("1e-9"), "u": Decimal("1e-6"), "m": Decimal("1e-3"), "": Decimal(1),
-    "k": Decimal("1e3"), "M": Decimal("1e6"), "G": Decimal("1e9"), "T": Decimal("1e12"), "P": Decimal("1e15"),
-    "Ki": Decimal(2**10), "Mi": Decimal(2**20), "Gi": Decimal(2**30), "Ti": Decimal(2**40), "Pi": Decimal(2**50),
+    "k": Decimal("1e3"), "M": Decimal("1e6"), "G": Decimal("1e9"),
+    "T": Decimal("1e12"), "P": Decimal("1e15"), "E": Decimal("1e18"),
+    "Ki": Decimal(2**10), "Mi": Decimal(2**20), "Gi": Decimal(2**30),
+    "Ti": Decimal(2**40), "Pi": Decimal(2**50), "Ei": Decimal(2**60),
 }  # fmt: skip
-_QUANTITY = re.compile(r"^([+-]?[0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?)(n|u|m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?$")
-_DURATION = re.compile(r"^(?:([0-9]+)h)?(?:([0-9]+)m)?(?:([0-9]+)s)?$")
+_QUANTITY = re.compile(
+    r"([+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+))(?:[eE]([+-]?[0-9]{1,9})|([numkMGTPE]|[KMGTPE]i))?", re.ASCII
+)
+_LARGEST, _SMALLEST = Decimal(2**63 - 1), Decimal("1e-9")
+"""Bounds of a Kubernetes quantity: the API server takes what is larger or smaller for these."""
+_DURATION = re.compile(r"(?:([0-9]{1,5})h)?(?:([0-9]{1,7})m)?(?:([0-9]{1,9})s)?", re.ASCII)
 
 
 def parse_quantity(value: Any) -> float:
@@ -29,35 +36,53 @@ def parse_quantity(value: Any) -> float:
     """
     if isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
-    match = _QUANTITY.match(value) if isinstance(value, str) else None
+    match = _QUANTITY.fullmatch(value) if isinstance(value, str) else None
     if match is None:
         raise ValueError(f'{value!r} is not a quantity; write for example "2", "0.5", "250m" or "1.5Gi"')
-    try:
-        return float(Decimal(match[1]) * _SUFFIXES[match[2] or ""])
-    except InvalidOperation as error:
-        raise ValueError(f"{value!r} is not a number") from error
+    number = Decimal(match[1])
+    # An exponent beyond this says no more than "largest" or "smallest", and Decimal need not compute it.
+    exponent = max(-400, min(400, int(match[2] or 0)))
+    size = abs(number) * Decimal(10) ** exponent * _SUFFIXES[match[3] or ""]
+    if size:
+        size = max(_SMALLEST, min(_LARGEST, size))
+    return float(size.copy_sign(number))
 
 
 def format_quantity(value: float) -> str:
-    """Print a number as a plain decimal that parses to the same float again."""
-    text = repr(float(value))
+    """Print a number as a plain decimal that parses to the same float again.
+
+    Raises:
+        ValueError: when it is not a finite number.
+    """
+    text = repr(_finite(float(value)))
     return format(Decimal(text), "f") if "e" in text else text.removesuffix(".0")
 
 
 def format_measured(value: float) -> str:
     """Print a figure with six decimals at most: a micro-unit is finer than anything that is measured here."""
-    return f"{value:.6f}".rstrip("0").rstrip(".")
+    return f"{_finite(value):.6f}".rstrip("0").rstrip(".")
+
+
+def format_sum(value: float) -> str:
+    """Print a running sum with nine decimals at most."""
+    return f"{_finite(value):.9f}".rstrip("0").rstrip(".")
+
+
+def _finite(value: float) -> float:
+    if not math.isfinite(value):
+        raise ValueError(f"{value} is no quantity: leave the figure out where it is not known")
+    return value
 
 
 def parse_duration(value: Any) -> timedelta:
-    """Parse `"90s"`, `"15m"`, `"1h30m"`.
+    """Parse `"90s"`, `"15m"`, `"1h30m"` (at most five digits of hours, seven of minutes, nine of seconds).
 
     Raises:
         ValueError: when the text is not such a duration.
     """
     if isinstance(value, timedelta):
         return value
-    match = _DURATION.match(value) if isinstance(value, str) and value else None
+    match = _DURATION.fullmatch(value) if isinstance(value, str) and value else None
     if match is None:
         raise ValueError(f'{value!r} is not a duration; write for example "90s", "15m" or "1h30m"')
     hours, minutes, seconds = (int(group or 0) for group in match.groups())
@@ -81,56 +106,98 @@ def _quantity_schema() -> dict[str, Any]:
     }
 
 
-_NOT_NEGATIVE = (
-    "type(self) == int ? self >= 0 : (isQuantity(self) && quantity(self).compareTo(quantity('0')) >= 0)",
+_ZERO, _ONE = "quantity('0')", "quantity('1')"
+_NUMBER = "quantity(string(self))"
+_IS_NUMBER = "isQuantity(string(self))"
+_DURATION_PATTERN = "^([0-9]{1,5}h)?([0-9]{1,7}m)?([0-9]{1,9}s)?$"
+
+
+def _not_negative(value: float) -> float:
+    if not value >= 0:
+        raise ValueError(_NOT_NEGATIVE.message)
+    return value
+
+
+def _positive(value: float) -> float:
+    if not value > 0:
+        raise ValueError(_POSITIVE.message)
+    return value
+
+
+def _share(value: float) -> float:
+    if not 0 <= value <= 1:
+        raise ValueError(_FRACTION.message)
+    return value
+
+
+def _memory(value: str) -> str:
+    if parse_quantity(value) < 64 * 2**20:
+        raise ValueError(_MEMORY.message)
+    return value
+
+
+def _some_time(value: timedelta) -> timedelta:
+    if value <= timedelta(0):
+        raise ValueError(_SOME_TIME.message)
+    return value
+
+
+_NOT_NEGATIVE = Cel(
+    f"{_IS_NUMBER} && {_NUMBER}.compareTo({_ZERO}) >= 0",
     'must be a number that is not negative, such as 2, "0.5" or "250m"',
 )
-_POSITIVE = (
-    "type(self) == int ? self > 0 : (isQuantity(self) && quantity(self).compareTo(quantity('0')) > 0)",
+_POSITIVE = Cel(
+    f"{_IS_NUMBER} && {_NUMBER}.compareTo({_ZERO}) > 0",
     'must be a number above zero, such as 2, "0.5" or "250m"',
 )
-_FRACTION = (
-    "type(self) == int ? (self >= 0 && self <= 1) : (isQuantity(self) && quantity(self).compareTo(quantity('0')) >= 0"
-    " && quantity(self).compareTo(quantity('1')) <= 0)",
+_FRACTION = Cel(
+    f"{_IS_NUMBER} && {_NUMBER}.compareTo({_ZERO}) >= 0 && {_NUMBER}.compareTo({_ONE}) <= 0",
     'must be a share between 0 and 1, such as "0.95"',
 )
-_SERIALIZER = PlainSerializer(format_quantity, return_type=str)
+_MEMORY = Cel(
+    "isQuantity(self) && quantity(self).compareTo(quantity('64Mi')) >= 0",
+    'must be a memory size of at least 64Mi, such as "512Mi" or "2Gi"',
+)
+_TIME = Cel(
+    f"self != '' && self.matches('{_DURATION_PATTERN}')",
+    'must be a duration such as "90s", "15m" or "1h30m"',
+)
+_SOME_TIME = Cel(
+    f"self.matches('{_DURATION_PATTERN}') && self.matches('[1-9]')",
+    'must be a duration above zero, such as "90s", "15m" or "1h30m"',
+)
+_AMOUNT_SCHEMA = WithJsonSchema(
+    {"x-kubernetes-int-or-string": True, "anyOf": [{"type": "integer"}, {"type": "string"}], "maxLength": 32}
+)
+_FIGURE_SCHEMA = WithJsonSchema({"type": "string", "maxLength": 32})
+_DURATION_SCHEMA = WithJsonSchema({"type": "string", "maxLength": 24})
+_NUMBER_PARSER = BeforeValidator(parse_quantity)
+_NUMBER_PRINTER = PlainSerializer(format_quantity, return_type=str)
+_DURATION_PARSER = BeforeValidator(parse_duration)
+_DURATION_PRINTER = PlainSerializer(format_duration, return_type=str)
 
-Amount = Annotated[
-    float,
-    BeforeValidator(parse_quantity),
-    _SERIALIZER,
-    WithJsonSchema(_quantity_schema()),
-    Cel(*_NOT_NEGATIVE),
-]
+Amount = Annotated[float, _NUMBER_PARSER, AfterValidator(_not_negative), _NUMBER_PRINTER, _AMOUNT_SCHEMA, _NOT_NEGATIVE]
 """A number that is not negative; its unit is in the field's name."""
 
-PositiveAmount = Annotated[
-    float, BeforeValidator(parse_quantity), _SERIALIZER, WithJsonSchema(_quantity_schema()), Cel(*_POSITIVE)
-]
+PositiveAmount = Annotated[float, _NUMBER_PARSER, AfterValidator(_positive), _NUMBER_PRINTER, _AMOUNT_SCHEMA, _POSITIVE]
 """A number above zero."""
 
-Fraction = Annotated[
-    float, BeforeValidator(parse_quantity), _SERIALIZER, WithJsonSchema(_quantity_schema()), Cel(*_FRACTION)
-]
+Fraction = Annotated[float, _NUMBER_PARSER, AfterValidator(_share), _NUMBER_PRINTER, _AMOUNT_SCHEMA, _FRACTION]
 """A share between 0 and 1, such as an accuracy."""
 
-Measured = Annotated[
-    float,
-    BeforeValidator(parse_quantity),
-    PlainSerializer(format_measured, return_type=str),
-    WithJsonSchema({"type": "string", "maxLength": 32}),
-]
+Measured = Annotated[float, _NUMBER_PARSER, PlainSerializer(format_measured, return_type=str), _FIGURE_SCHEMA]
 """A figure in status, printed as a decimal string (the API conventions allow no floats)."""
 
-Duration = Annotated[
-    timedelta,
-    BeforeValidator(parse_duration),
-    PlainSerializer(format_duration, return_type=str),
-    WithJsonSchema({"type": "string", "maxLength": 16}),
-    Cel(
-        "self.matches('^([0-9]+h)?([0-9]+m)?([0-9]+s)?$') && self != ''",
-        'must be a duration such as "90s", "15m" or "1h30m"',
-    ),
+MeasuredSum = Annotated[float, _NUMBER_PARSER, PlainSerializer(format_sum, return_type=str), _FIGURE_SCHEMA]
+"""A sum in status that grows by small steps: it keeps nine decimals, so that what is added is not rounded away."""
+
+MemorySize = Annotated[str, Field(max_length=16), AfterValidator(_memory), _MEMORY]
+"""A size of memory, such as `512Mi`."""
+
+Duration = Annotated[timedelta, _DURATION_PARSER, _DURATION_PRINTER, _DURATION_SCHEMA, _TIME]
+"""A span of time, such as `90s` or `1h30m`; zero is allowed."""
+
+PositiveDuration = Annotated[
+    timedelta, _DURATION_PARSER, AfterValidator(_some_time), _DURATION_PRINTER, _DURATION_SCHEMA, _SOME_TIME
 ]
-"""A span of time, such as `90s` or `1h30m`."""
+"""A span of time that is not zero."""

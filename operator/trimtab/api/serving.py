@@ -34,6 +34,7 @@ class LatencyTarget(ApiModel):
     """A bound on the latency of requests inside the server: queueing, batching and computing."""
 
     percentile: Percentile = Percentile.P95
+    """Which share of requests must be faster than the bound."""
     milliseconds: Annotated[int, Field(ge=1, le=600_000)]
     """The bound that the percentile must stay under."""
 
@@ -42,6 +43,7 @@ class ServingTargets(ApiModel):
     """What serving must hold to."""
 
     latency: LatencyTarget
+    """The bound on latency."""
     min_accuracy: Fraction = 0.0
     """Accuracy floor: a variant below it is never served."""
 
@@ -125,29 +127,37 @@ class VariantVersion(StatusModel):
     """Which version of the Triton model a variant is. Given once, never reused."""
 
     name: ObjectName
+    """Name of the ModelVariant."""
     version: Annotated[int, Field(ge=1)]
+    """Version of the Triton model."""
 
 
 class ServingDecisionStatus(StatusModel):
     """The present decision and why."""
 
     variant: str = ""
+    """Name of the ModelVariant to serve."""
     hardware_class: str = ""
+    """Name of the HardwareClass to run on."""
     replicas: int = 0
+    """Replicas to run."""
     mode: str = "Enforce"
     """Mode of the policies in force; under Recommend nothing is changed."""
     reasons: Reasons = ()
+    """What bound the decision, the strongest first."""
     predicted_latency_milliseconds: Measured | None = None
     """What the latency model expects of the target's percentile."""
     rate: Rate | None = None
     """What this costs for each hour."""
     source: str = ""
+    """`simulated` when the class is simulated: then every figure is."""
 
 
 class Observed(StatusModel):
     """What the metrics say."""
 
     requests_per_second: Measured | None = None
+    """Requests a second over all replicas."""
     latency_milliseconds: Measured | None = None
     """The target's percentile, of the slowest replica."""
     percentile: Annotated[str, Field(max_length=8)] = ""
@@ -162,26 +172,34 @@ class ServingWorkloadStatus(StatusModel):
     """What is going on."""
 
     observed_generation: int = 0
+    """The generation of the object that status speaks of."""
     state: Annotated[str, Field(max_length=64)] = ""
     """One word for `kubectl get`: the reason of the condition Ready."""
     conditions: Conditions = ()
+    """Aspects of its state, each true, false or unknown, with reason and message."""
     decision: ServingDecisionStatus | None = None
     active_variant: str = ""
     """The variant that every ready replica serves; empty while they differ."""
     variants: Annotated[tuple[VariantVersion, ...], Field(max_length=64), ListMap(("name",))] = ()
+    """Every variant that was ever served, and its version."""
     accuracy: AccuracyFigure | None = None
     """Measured accuracy of the active variant."""
     observed: Observed | None = None
+    """What the metrics say."""
     usage: Usage | None = None
     """Energy, cost and carbon so far."""
     replicas: int = 0
+    """Pods that exist."""
     ready_replicas: int = 0
+    """Pods that are ready to serve."""
     selector: Annotated[str, Field(max_length=512)] = ""
+    """Label selector of the pods, for the scale subresource."""
     switches: int = 0
     """How often the variant was changed."""
     low_since: Annotated[str, Field(max_length=40)] = ""
     """Since when fewer replicas would have been enough (an instant); empty while they would not."""
     message: ShortText = ""
+    """The state in a sentence."""
 
 
 SERVING_WORKLOAD = Kind(

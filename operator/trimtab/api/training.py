@@ -4,11 +4,12 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from trimtab.api.common import AccuracyFigure, Conditions, Hardware, Rate, Reasons, Resources, Usage
-from trimtab.api.quantity import Amount, Duration, Fraction, Measured, PositiveAmount
+from trimtab.api.quantity import Amount, Fraction, Measured, PositiveAmount, PositiveDuration
 from trimtab.api.schema import (
+    NAME_PATTERN,
     ApiModel,
     Cel,
     Column,
@@ -20,13 +21,22 @@ from trimtab.api.schema import (
     StatusModel,
 )
 
+RuntimeName = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=63, pattern=NAME_PATTERN),
+    Cel(
+        f"self.matches('{NAME_PATTERN}')", "must be a name: lower case letters, digits and '-', such as \"digits-cnn\""
+    ),
+]
+"""The name of something that the runtime ships; it says itself when it does not know the name."""
+
 
 class TorchRuntime(ApiModel):
     """The built-in torch runtime: a model and a data set that it ships, trained data-parallel with checkpoints."""
 
-    model: Annotated[str, Field(pattern="^[a-z0-9][-a-z0-9]{0,62}$")] = "digits-cnn"
+    model: RuntimeName = "digits-cnn"
     """The model to train: one that the runtime knows."""
-    dataset: Annotated[str, Field(pattern="^[a-z0-9][-a-z0-9]{0,62}$")] = "digits"
+    dataset: RuntimeName = "digits"
     """The data set to train on: one that the runtime ships."""
     epochs: Annotated[int, Field(ge=1, le=100_000)] = 10
     """Passes over the training data."""
@@ -56,7 +66,7 @@ class Checkpoint(ApiModel):
 
     claim_name: ObjectName
     """PersistentVolumeClaim for checkpoints and the trained model; ReadWriteMany when replicas span nodes."""
-    interval: Duration = timedelta(seconds=30)
+    interval: PositiveDuration = timedelta(seconds=30)
     """Time between checkpoints; at a suspension one is written in any case."""
 
 
@@ -64,6 +74,7 @@ class ThroughputProfile(ApiModel):
     """Declared speed on a hardware class, used until a measurement exists."""
 
     hardware_class: ObjectName
+    """Name of the HardwareClass that the speed holds on."""
     samples_per_second: PositiveAmount
     """Samples a second of one replica."""
     watts: Amount | None = None
@@ -73,10 +84,13 @@ class ThroughputProfile(ApiModel):
 class TrainingTargets(ApiModel):
     """What the training must hold to."""
 
-    complete_within: Duration | None = None
+    complete_within: PositiveDuration | None = None
     """Deadline, counted from the creation of the object."""
     min_accuracy: Fraction | None = None
     """Held-out accuracy below which the result is not Ready."""
+
+
+_FIXED = "cannot be changed after creation: delete the TrainingWorkload and create it anew, or use another name"
 
 
 class TrainingWorkloadSpec(ApiModel):
@@ -103,6 +117,17 @@ class TrainingWorkloadSpec(ApiModel):
             "has(self.replicas) ? (self.replicas >= self.minReplicas && self.replicas <= self.maxReplicas) : true",
             "replicas must lie between minReplicas and maxReplicas",
             ".replicas",
+        ),
+        Cel(
+            "has(self.torch) == has(oldSelf.torch) && (has(self.torch) ? self.torch == oldSelf.torch : true)",
+            f"torch {_FIXED}",
+            ".torch",
+        ),
+        Cel(
+            "has(oldSelf.checkpoint)"
+            " ? has(self.checkpoint) && self.checkpoint.claimName == oldSelf.checkpoint.claimName : true",
+            f"checkpoint.claimName {_FIXED}",
+            ".checkpoint",
         ),
     )
 
@@ -147,21 +172,28 @@ class ScheduleSlot(StatusModel):
     """A stretch of time in the plan of a training workload."""
 
     start: datetime
+    """When it begins."""
     end: datetime
+    """When it ends."""
     replicas: int
     """0 means suspended."""
     hardware_class: str = ""
+    """Name of the HardwareClass; empty while suspended."""
 
 
 class TrainingDecisionStatus(StatusModel):
     """The present decision and why."""
 
     action: TrainingAction
+    """Run, Suspend (after a checkpoint), Wait (not started yet), or None where nothing is left to do."""
     replicas: int = 0
+    """Replicas to run."""
     hardware_class: str = ""
+    """Name of the HardwareClass to run on."""
     mode: str = "Enforce"
     """Mode of the policies in force; under Recommend nothing is changed."""
     reasons: Reasons = ()
+    """What bound the decision, the strongest first."""
     schedule: Annotated[tuple[ScheduleSlot, ...], Field(max_length=64)] = ()
     """The plan over time, as far as the forecast reaches."""
     rate: Rate | None = None
@@ -174,13 +206,18 @@ class Progress(StatusModel):
     """Work done."""
 
     completed_samples: int = 0
+    """Samples processed so far."""
     total_samples: int = 0
+    """Samples to process in all."""
     percent: int = 0
+    """Completed share of the samples, in percent."""
     samples_per_second: Measured | None = None
+    """Present speed over all replicas."""
     visits_min: int | None = None
     """Fewest times that a sample of the training data was seen; with visitsMax it proves that no work was lost or
     repeated."""
     visits_max: int | None = None
+    """Most times that a sample of the training data was seen."""
     source: str = ""
     """`measured` or `simulated`."""
 
@@ -189,27 +226,34 @@ class TrainingWorkloadStatus(StatusModel):
     """What is going on."""
 
     observed_generation: int = 0
+    """The generation of the object that status speaks of."""
     state: Annotated[str, Field(max_length=64)] = ""
     """One word for `kubectl get`: the reason of the condition Ready."""
     conditions: Conditions = ()
+    """Aspects of its state, each true, false or unknown, with reason and message."""
     decision: TrainingDecisionStatus | None = None
     progress: Progress | None = None
+    """Work done."""
     accuracy: AccuracyFigure | None = None
     """Held-out accuracy of the finished model."""
     usage: Usage | None = None
     """Energy, cost and carbon so far."""
     replicas: int = 0
+    """Pods that exist."""
     selector: Annotated[str, Field(max_length=512)] = ""
+    """Label selector of the pods, for the scale subresource."""
     suspensions: int = 0
     """How often it was suspended."""
     start_time: datetime | None = None
     """When its pods first ran."""
     completion_time: datetime | None = None
+    """When the work was done."""
     running_seconds: Measured = 0.0
     """Time with pods running."""
     artifact: Annotated[str, Field(max_length=512)] = ""
     """Path of the trained model in the claim."""
     message: ShortText = ""
+    """The state in a sentence."""
 
 
 TRAINING_WORKLOAD = Kind(

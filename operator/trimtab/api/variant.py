@@ -1,12 +1,12 @@
 """ModelVariant: a trained model made smaller or faster, with what was measured of it."""
 
 from enum import StrEnum
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from trimtab.api.common import AccuracyFigure, Conditions, Resources
-from trimtab.api.quantity import Duration, Fraction, Measured
+from trimtab.api.quantity import Fraction, Measured, PositiveDuration
 from trimtab.api.schema import ApiModel, Cel, Column, Kind, ListSet, ObjectName, ShortText, StatusModel
 
 
@@ -47,7 +47,8 @@ class Quantize(ApiModel):
 
     mode: QuantizeMode = QuantizeMode.STATIC
     """static calibrates on training data beforehand; dynamic measures at every request."""
-    dtype: Annotated[str, Field(pattern="^int8$")] = "int8"
+    dtype: Literal["int8"] = "int8"
+    """Type that weights and activations are stored and computed in."""
 
 
 class VariantStep(ApiModel):
@@ -57,7 +58,9 @@ class VariantStep(ApiModel):
         Cel("has(self.prune) != has(self.quantize)", "each step must be exactly one of prune and quantize"),
     )
     prune: Prune | None = None
+    """Takes away the weights that matter least."""
     quantize: Quantize | None = None
+    """Stores and computes in 8-bit integers."""
 
 
 class VariantBenchmark(ApiModel):
@@ -70,6 +73,7 @@ class VariantBenchmark(ApiModel):
     seconds_per_batch: Annotated[int, Field(ge=1, le=600)] = 3
     """How long each is measured."""
     threads: Annotated[int, Field(ge=1, le=256)] = 1
+    """Intra-op threads of the measured session."""
 
 
 class Gate(ApiModel):
@@ -84,17 +88,27 @@ class Gate(ApiModel):
 class ModelVariantSpec(ApiModel):
     """How the variant is made and measured."""
 
+    cel_rules: ClassVar = (
+        Cel(
+            "self.source == oldSelf.source",
+            "cannot be changed after creation: delete the ModelVariant and create it anew, or use another name",
+            ".source",
+        ),
+    )
     source: VariantSource
     steps: Annotated[tuple[VariantStep, ...], Field(max_length=8)] = ()
     """What is done to the model; empty means the plain export to ONNX in fp32."""
     benchmark: VariantBenchmark = VariantBenchmark()
+    """How latency and throughput are measured."""
     gate: Gate = Gate()
+    """What it must reach to be allowed to serve."""
     resources: Resources = Resources()
     """What the pod that makes and measures it gets: measure with what serving gets, and the figures fit it."""
     seed: Annotated[int, Field(ge=0, le=2_147_483_647)] = 0
+    """Seed of finetuning and of the choice of calibration samples."""
     image: Annotated[str, Field(max_length=512)] = ""
     """Image of the optimizer; empty means the one that the operator was installed with."""
-    timeout: Duration | None = None
+    timeout: PositiveDuration | None = None
     """Longest that making it may take."""
 
 
@@ -102,46 +116,63 @@ class ProfilePoint(StatusModel):
     """Measured speed at one batch size."""
 
     batch: int
+    """Items in one request."""
     p50_milliseconds: Measured
+    """Median latency of a request, in milliseconds."""
     p95_milliseconds: Measured
+    """Latency that 95 % of requests stay under, in milliseconds."""
     p99_milliseconds: Measured
+    """Latency that 99 % of requests stay under, in milliseconds."""
     items_per_second: Measured
     """Throughput of one replica with the CPU that it was measured with."""
     cpu_seconds_per_item: Measured
+    """CPU time that one item takes, in seconds."""
 
 
 class Artifact(StatusModel):
     """The file that serves."""
 
     claim_name: str
+    """PersistentVolumeClaim that holds the file."""
     path: str
     """Path in the claim."""
     sha256: Annotated[str, Field(max_length=64)]
+    """SHA-256 digest of the file, in hexadecimal."""
     size_bytes: int
+    """Size of the file in bytes."""
 
 
 class ModelVariantStatus(StatusModel):
     """What was made, and what was measured."""
 
     observed_generation: int = 0
+    """The generation of the object that status speaks of."""
     state: Annotated[str, Field(max_length=64)] = ""
+    """One word for `kubectl get`: the reason of the condition Ready."""
     conditions: Conditions = ()
+    """Aspects of its state, each true, false or unknown, with reason and message."""
     spec_hash: Annotated[str, Field(max_length=64)] = ""
     """Which spec and source the figures belong to."""
     artifact: Artifact | None = None
+    """The file that serves."""
     accuracy: AccuracyFigure | None = None
+    """Held-out accuracy of the variant."""
     baseline_accuracy: Measured | None = None
     """Held-out accuracy of the source model."""
     agreement: Measured | None = None
     """Share of held-out samples where it answers as the source model does."""
     peak_memory_bytes: int = 0
+    """Most memory that the process held while it was measured, in bytes."""
     cpu_cores: Measured | None = None
     """CPU that the figures were measured with."""
     hardware_class: str = ""
     """Hardware class that they were measured on."""
     profile: Annotated[tuple[ProfilePoint, ...], Field(max_length=16)] = ()
+    """Measured speed by batch size, the smallest first."""
     summary: ShortText = ""
+    """Accuracy, size and speed in a sentence."""
     message: ShortText = ""
+    """The state in a sentence."""
 
 
 MODEL_VARIANT = Kind(

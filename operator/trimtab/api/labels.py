@@ -1,0 +1,16 @@
+"""Labels and annotations that trimtab puts on what it makes."""
+
+from typing import Final
+
+WORKLOAD: Final = "trimtab.dev/workload"
+"""Name of the workload that an object belongs to."""
+WORKLOAD_KIND: Final = "trimtab.dev/workload-kind"
+"""Its kind: TrainingWorkload, ServingWorkload or ModelVariant."""
+HARDWARE_CLASS: Final = "trimtab.dev/hardware-class"
+SPEC_HASH: Final = "trimtab.dev/spec-hash"
+"""Which desired pod template the object was built from."""
+WORKLOAD_UID: Final = "trimtab.dev/workload-uid"
+MODEL: Final = "trimtab.dev/model"
+TOTAL_SAMPLES: Final = "trimtab.dev/total-samples"
+SCRAPE: Final = "prometheus.io/scrape"
+SCRAPE_PORT: Final = "prometheus.io/port"
