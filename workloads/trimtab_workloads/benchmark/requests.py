@@ -10,9 +10,7 @@ import numpy.typing as npt
 from tritonclient.grpc import service_pb2
 
 from trimtab_workloads.common.config import ConfigError
-
-INPUT = "input"
-OUTPUT = "logits"
+from trimtab_workloads.common.tensors import INPUT, OUTPUT
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,6 @@ from pathlib import Path
 
 import onnxruntime
 
-INPUT = "input"
-OUTPUT = "logits"
-
 
 def create_session(path: Path, threads: int) -> onnxruntime.InferenceSession:
     """Loads a model for inference on the CPU.

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 import torch
-from trimtab_workloads.common.session import INPUT, create_session
+from trimtab_workloads.common.session import create_session
+from trimtab_workloads.common.tensors import INPUT
 from trimtab_workloads.optimize.source import Source
 from trimtab_workloads.train.sampling import Floats, Integers
 

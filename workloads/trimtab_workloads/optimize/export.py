@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from trimtab_workloads.common.session import INPUT, OUTPUT
+from trimtab_workloads.common.tensors import INPUT, OUTPUT
 from trimtab_workloads.train.model import SIDE, DigitsCNN
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from trimtab_workloads.common.session import INPUT, create_session
+from trimtab_workloads.common.session import create_session
+from trimtab_workloads.common.tensors import INPUT
 from trimtab_workloads.optimize.config import BenchmarkSettings
 
 _WARM_UP_RUNS = 10

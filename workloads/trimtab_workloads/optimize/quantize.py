@@ -14,7 +14,7 @@ from onnxruntime.quantization import (
 )
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from trimtab_workloads.common.session import INPUT
+from trimtab_workloads.common.tensors import INPUT
 from trimtab_workloads.optimize.config import Quantize
 from trimtab_workloads.train.sampling import Floats
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import trimtab_workloads
 from trimtab_workloads.common.config import ConfigError
 from trimtab_workloads.common.log import log
-from trimtab_workloads.common.session import INPUT, OUTPUT
+from trimtab_workloads.common.tensors import INPUT, OUTPUT
 from trimtab_workloads.serve.config import ServeConfig, Variant
 
 ARTIFACT = "model.onnx"

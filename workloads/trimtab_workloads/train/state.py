@@ -87,8 +87,9 @@ def loads(data: bytes, config: TrainConfig, samples: int) -> TrainState:
     for field in IDENTITY:
         if content["identity"][field] != wanted[field]:
             raise ConfigError(
-                f"{field}: the checkpoints in {config.directory} are of a training with {content['identity'][field]!r}, "
-                f"this one has {wanted[field]!r}; name an empty directory or keep the old value"
+                f"{field}: the checkpoints in {config.directory} are of a training with "
+                f"{content['identity'][field]!r}, this one has {wanted[field]!r}; "
+                "name an empty directory or keep the old value"
             )
     state = start(config, samples)
     state.model.load_state_dict(content["model"])
