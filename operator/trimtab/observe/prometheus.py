@@ -4,7 +4,7 @@ from datetime import datetime
 
 from prometheus_api_client import PrometheusConnect
 from prometheus_api_client.exceptions import PrometheusApiClientException
-from requests.exceptions import RequestException
+from requests.exceptions import JSONDecodeError, RequestException
 from urllib3.util.retry import Retry
 
 from trimtab.observe.series import Series, parse_result
@@ -32,16 +32,15 @@ class Prometheus:
             PrometheusError: when there is no usable answer.
         """
         try:
-            result = self._connection.custom_query(promql, params={"time": f"{at.timestamp():.3f}"})
+            return parse_result(self._connection.custom_query(promql, params={"time": f"{at.timestamp():.3f}"}))
         except PrometheusApiClientException as error:
             raise PrometheusError(f"Prometheus at {self.url} refused {promql!r}: {error}") from error
+        except JSONDecodeError as error:
+            raise PrometheusError(f"what answers at {self.url} is not Prometheus: it sends no JSON") from error
         except RequestException as error:
             raise PrometheusError(f"Prometheus at {self.url} cannot be asked: {_cause(error)}") from error
-        except (KeyError, ValueError) as error:
-            raise PrometheusError(f"what answers at {self.url} is not Prometheus: {error}") from error
-        try:
-            return parse_result(result)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
+            # The library takes the shape of an answer for granted; another service has a different one.
             raise PrometheusError(f"what answers at {self.url} is not Prometheus: {error!r}") from error
 
     def close(self) -> None:

@@ -52,6 +52,10 @@ def _newest(series: list[Series], name: str) -> float | None:
 
 
 def _speed(series: list[Series]) -> float | None:
-    """Samples a second over all ranks: counted where ranks count, else as a simulation tells it."""
+    """Samples a second over all pods: counted where ranks count, else as a simulation tells it of each pod."""
     counted = total(one.rate() for one in series if one.name == _COUNTER)
-    return counted if counted is not None else _newest(series, _SPEED)
+    if counted is not None:
+        return counted
+    told = [one for one in series if one.name == _SPEED]
+    newest = max((one.points[-1][0] for one in told), default=None)
+    return total(one.last for one in told if one.points[-1][0] == newest)

@@ -1,0 +1,248 @@
+"""Against a real Prometheus that scrapes an exporter of this test."""
+
+import shutil
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_server
+
+from trimtab.api.serving import ServingWorkloadSpec
+from trimtab.observe.meter import Account, Window, queries, read_window
+from trimtab.observe.prometheus import Prometheus, PrometheusError
+from trimtab.observe.series import by_workload
+from trimtab.observe.serving_metrics import serving_metrics, serving_query
+from trimtab.observe.training_metrics import training_metrics, training_query
+from trimtab.plan.snapshot import WorkloadPod
+
+CONFIG = """
+global: {{scrape_interval: 500ms, scrape_timeout: 400ms}}
+scrape_configs:
+  - job_name: workloads
+    honor_labels: true
+    static_configs: [{{targets: ["127.0.0.1:{triton}"], labels: {{{triton_labels}}}}}]
+  - job_name: simulated
+    honor_labels: true
+    static_configs: [{{targets: ["127.0.0.1:{other}"]}}]
+"""
+TRITON_LABELS = (
+    "namespace: demo, pod: sw-1, workload: digits, workload_kind: ServingWorkload, hardware_class: local-cpu"
+)
+POD = WorkloadPod(
+    name="sw-1", ready=True, hardware_class="local-cpu", created_at=datetime(2026, 1, 1, tzinfo=UTC),
+    started_at=datetime(2026, 1, 1, tzinfo=UTC),
+)  # fmt: skip
+SPEC = ServingWorkloadSpec.model_validate(
+    {"model": "digits", "variants": ["fp32"], "targets": {"latency": {"milliseconds": 50}}}
+)
+
+
+def free_port() -> int:
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        port = held.getsockname()[1]
+        assert isinstance(port, int)
+        return port
+
+
+class Exporters:
+    """A Triton server's metrics as those of 2.51 are, and an exporter of training and power."""
+
+    def __init__(self) -> None:
+        triton, other = CollectorRegistry(), CollectorRegistry()
+        names = ["model", "version"]
+        # Triton's counters have no _total suffix: a gauge keeps the name as it is.
+        self.success = Gauge("nv_inference_request_success", "-", names, registry=triton).labels("digits", "1")
+        self.executions = Gauge("nv_inference_exec_count", "-", names, registry=triton).labels("digits", "1")
+        self.items = Gauge("nv_inference_count", "-", names, registry=triton).labels("digits", "1")
+        self.compute = Gauge("nv_inference_compute_infer_duration_us", "-", names, registry=triton).labels(
+            "digits", "1"
+        )
+        summary = Gauge("nv_inference_request_summary_us", "-", [*names, "quantile"], registry=triton)
+        self.p95 = summary.labels("digits", "1", "0.95")
+        self.p95.set(float("nan"))
+        labels = ["namespace", "pod", "workload", "workload_kind", "hardware_class", "simulated"]
+        told = ("demo", "tw-0", "sim", "TrainingWorkload", "v100", "true")
+        self.progress = Gauge("trimtab_training_progress_samples", "-", labels, registry=other).labels(*told)
+        self.speed = Gauge("trimtab_training_samples_per_second", "-", labels, registry=other).labels(*told)
+        self.watts = Gauge("trimtab_power_watts", "-", labels, registry=other).labels(*told)
+        self.cpu = Counter("pod_cpu_usage_seconds", "-", ["namespace", "pod"], registry=other).labels("demo", "sw-1")
+        self.servers = [start_http_server(0, "127.0.0.1", registry) for registry in (triton, other)]
+        self.triton_port, self.other_port = (server.server_port for server, _ in self.servers)
+
+    def answer(self, requests: int) -> None:
+        """One round of load: `requests` in executions of 4, each execution 1 ms."""
+        self.success.inc(requests)
+        self.items.inc(requests)
+        self.executions.inc(requests / 4)
+        self.compute.inc(requests * 1000)
+        self.cpu.inc(0.25)
+
+    def close(self) -> None:
+        for server, thread in self.servers:
+            server.shutdown()
+            server.server_close()
+            thread.join()
+
+
+@pytest.fixture(scope="module")
+def exporters() -> Iterator[Exporters]:
+    made = Exporters()
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def prometheus(exporters: Exporters, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
+    program = shutil.which("prometheus")
+    if program is None:
+        pytest.skip("the program prometheus is not installed (Debian package: prometheus)")
+    home = tmp_path_factory.mktemp("prometheus")
+    config = home / "prometheus.yml"
+    config.write_text(
+        CONFIG.format(triton=exporters.triton_port, other=exporters.other_port, triton_labels=TRITON_LABELS)
+    )
+    port = free_port()
+    with (home / "log").open("w") as log:
+        process = subprocess.Popen(
+            [
+                program, f"--config.file={config}", f"--storage.tsdb.path={home / 'data'}",
+                f"--web.listen-address=127.0.0.1:{port}", "--log.level=warn",
+            ],
+            stdout=log, stderr=log,
+        )  # fmt: skip
+    client = Prometheus(f"http://127.0.0.1:{port}")
+    try:
+        wait_until_scraped(client, process, home / "log")
+        yield client
+    finally:
+        client.close()
+        process.terminate()
+        process.wait(timeout=20)
+
+
+def wait_until_scraped(client: Prometheus, process: "subprocess.Popen[bytes]", log: Path) -> None:
+    for _ in range(300):
+        assert process.poll() is None, log.read_text()
+        try:
+            if len(client.query("up == 1", datetime.now(UTC))) == 2:
+                return
+        except PrometheusError:
+            pass
+        time.sleep(0.1)
+    pytest.fail(f"Prometheus scraped nothing: {log.read_text()}")
+
+
+def until(look: Callable[[], Any]) -> Any:
+    """What `look` gives once it gives something."""
+    for _ in range(300):
+        found = look()
+        if found:
+            return found
+        time.sleep(0.1)
+    return pytest.fail("did not come about in 30 s")
+
+
+def test_serving_metrics_from_a_running_server(prometheus: Prometheus, exporters: Exporters) -> None:
+    def look() -> Any:
+        exporters.answer(40)
+        now = datetime.now(UTC)
+        series = by_workload(prometheus.query(serving_query(5.0), now))
+        metrics = serving_metrics(series.get("demo/digits", ()), SPEC, [POD], now, settle_seconds=30)
+        return metrics if metrics and metrics.requests_per_second > 0 else None
+
+    metrics = until(look)
+    assert metrics.latency_ms is None  # NaN while Triton has no quantile yet
+    assert metrics.mean_batch == pytest.approx(4)
+    assert metrics.mean_compute_ms == pytest.approx(1)
+    assert metrics.busy_share == pytest.approx(metrics.requests_per_second / 4 / 1000)
+    exporters.p95.set(12_500)
+    assert until(lambda: getattr(look(), "latency_ms", None)) == 12.5
+    assert abs((datetime.now(UTC) - metrics.observed_at).total_seconds()) < 60
+
+
+def test_training_metrics_of_a_simulated_gang(prometheus: Prometheus, exporters: Exporters) -> None:
+    exporters.progress.set(4200)
+    exporters.speed.set(float("inf"))
+
+    def look() -> Any:
+        series = by_workload(prometheus.query(training_query(10.0), datetime.now(UTC)))
+        metrics = training_metrics(series.get("demo/sim", ()), frozenset({"tw-0"}))
+        return metrics if metrics and metrics.completed_samples == 4200 else None
+
+    metrics = until(look)
+    assert metrics.source == "simulated"
+    # Infinity was set before progress showed: whatever was scraped of it is no number.
+    assert metrics.samples_per_second in (None, 0)
+
+
+def test_raw_samples_for_the_ledger(prometheus: Prometheus, exporters: Exporters) -> None:
+    exporters.watts.set(250)
+    start = datetime.now(UTC)
+
+    def read() -> Any:
+        exporters.answer(4)
+        end = datetime.now(UTC)
+        accounts = (
+            Account("ServingWorkload/demo/digits", start, end, ()),
+            Account("TrainingWorkload/demo/sim", start, end, ()),
+        )
+        window = Window(end, accounts, timedelta(seconds=150))
+        asked = queries(window)
+        results = [prometheus.query(promql, end) for promql in (asked.pods, asked.cpu, asked.watts)]
+        readings = read_window(window, *results, frozenset())
+        pods = [reading.pods for reading in readings.values()]
+        return readings if all(pods) and all(len(pod[0].cpu_seconds or pod[0].watts) > 3 for pod in pods) else None
+
+    readings = until(read)
+    (served,) = readings["ServingWorkload/demo/digits"].pods
+    assert (served.pod, served.hardware_class, served.watts, served.simulated) == ("sw-1", "local-cpu", (), False)
+    assert served.cpu_seconds[-1].value > served.cpu_seconds[0].value
+    assert all(sample.at > start for sample in served.cpu_seconds[1:])
+    (simulated,) = readings["TrainingWorkload/demo/sim"].pods
+    assert simulated.simulated
+    assert simulated.watts[-1].value == 250
+
+
+def test_a_query_that_is_refused_says_so(prometheus: Prometheus) -> None:
+    with pytest.raises(PrometheusError, match="refused 'sum"):
+        prometheus.query("sum(", datetime.now(UTC))
+
+
+def test_an_address_where_nothing_answers() -> None:
+    client = Prometheus(f"http://127.0.0.1:{free_port()}", timeout_seconds=1)
+    with pytest.raises(PrometheusError, match="cannot be asked"):
+        client.query("up", datetime.now(UTC))
+    client.close()
+
+
+@pytest.mark.parametrize("body", [b"<html>log in</html>", b"{}", b"[]", b'{"data":{"result":[{"values":[1]}]}}'])
+def test_an_address_where_something_else_answers(body: bytes) -> None:
+    class Other(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Tests need no log of it."""
+
+    server = HTTPServer(("127.0.0.1", 0), Other)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    client = Prometheus(f"http://127.0.0.1:{server.server_port}", timeout_seconds=5)
+    try:
+        with pytest.raises(PrometheusError, match="is not Prometheus"):
+            client.query("up", datetime.now(UTC))
+    finally:
+        client.close()
+        server.shutdown()
+        server.server_close()
+        thread.join()
