@@ -82,7 +82,7 @@ class CarbonSourceStatus(StatusModel):
 CARBON_SOURCE = Kind(
     kind="CarbonSource",
     plural="carbonsources",
-    short_names=("cs",),
+    short_names=("carbon",),
     namespaced=False,
     spec=CarbonSourceSpec,
     status=CarbonSourceStatus,

@@ -44,9 +44,9 @@ class Resources(ApiModel):
     """What one replica needs. Each figure is both request and limit, so that what is planned is what runs."""
 
     cpu: PositiveAmount = 1.0
-    """CPU cores, such as "500m"."""
+    """CPU cores."""
     memory: MemorySize = "1Gi"
-    """Memory, such as "512Mi"."""
+    """Memory, at least 64Mi."""
     accelerators: Annotated[int, Field(ge=0, le=64)] = 0
     """Accelerators of the hardware class (its `resourceName`) for each replica; 0 means the CPU does the work."""
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
-from trimtab.api.schema import Cel
+from trimtab.api.schema import HINT, Cel
 
 _SUFFIXES = {
     "n": Decimal("1e-9"), "u": Decimal("1e-6"), "m": Decimal("1e-3"), "": Decimal(1),
@@ -130,6 +130,10 @@ def _share(value: float) -> float:
     return value
 
 
+def _text(value: Any) -> Any:
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
 def _memory(value: str) -> str:
     if parse_quantity(value) < 64 * 2**20:
         raise ValueError(_MEMORY.message)
@@ -155,22 +159,32 @@ _FRACTION = Cel(
     'must be a share between 0 and 1, such as "0.95"',
 )
 _MEMORY = Cel(
-    "isQuantity(self) && quantity(self).compareTo(quantity('64Mi')) >= 0",
+    f"{_IS_NUMBER} && {_NUMBER}.compareTo(quantity('64Mi')) >= 0",
     'must be a memory size of at least 64Mi, such as "512Mi" or "2Gi"',
 )
 _TIME = Cel(
-    f"self != '' && self.matches('{_DURATION_PATTERN}')",
+    f"type(self) == string && self != '' && self.matches('{_DURATION_PATTERN}')",
     'must be a duration such as "90s", "15m" or "1h30m"',
 )
 _SOME_TIME = Cel(
-    f"self.matches('{_DURATION_PATTERN}') && self.matches('[1-9]')",
+    f"type(self) == string && self.matches('{_DURATION_PATTERN}') && self.matches('[1-9]')",
     'must be a duration above zero, such as "90s", "15m" or "1h30m"',
 )
+# Durations and sizes of memory are int-or-string too: an integer then meets the rule, whose message says what would be
+# right, and not a bare "must be of type string". kubectl explain shows no type for these, so the description tells.
 _AMOUNT_SCHEMA = WithJsonSchema(
-    {"x-kubernetes-int-or-string": True, "anyOf": [{"type": "integer"}, {"type": "string"}], "maxLength": 32}
+    {"x-kubernetes-int-or-string": True, "maxLength": 32, HINT: 'A number such as 2, "0.5" or "250m".'}
+)
+_SHARE_SCHEMA = WithJsonSchema(
+    {"x-kubernetes-int-or-string": True, "maxLength": 32, HINT: 'A share between 0 and 1 such as "0.95".'}
+)
+_MEMORY_SCHEMA = WithJsonSchema(
+    {"x-kubernetes-int-or-string": True, "maxLength": 16, HINT: 'A size such as "512Mi" or "2Gi".'}
 )
 _FIGURE_SCHEMA = WithJsonSchema({"type": "string", "maxLength": 32})
-_DURATION_SCHEMA = WithJsonSchema({"type": "string", "maxLength": 24})
+_DURATION_SCHEMA = WithJsonSchema(
+    {"x-kubernetes-int-or-string": True, "maxLength": 24, HINT: 'A duration such as "90s", "15m" or "1h30m".'}
+)
 _NUMBER_PARSER = BeforeValidator(parse_quantity)
 _NUMBER_PRINTER = PlainSerializer(format_quantity, return_type=str)
 _DURATION_PARSER = BeforeValidator(parse_duration)
@@ -182,7 +196,7 @@ Amount = Annotated[float, _NUMBER_PARSER, AfterValidator(_not_negative), _NUMBER
 PositiveAmount = Annotated[float, _NUMBER_PARSER, AfterValidator(_positive), _NUMBER_PRINTER, _AMOUNT_SCHEMA, _POSITIVE]
 """A number above zero."""
 
-Fraction = Annotated[float, _NUMBER_PARSER, AfterValidator(_share), _NUMBER_PRINTER, _AMOUNT_SCHEMA, _FRACTION]
+Fraction = Annotated[float, _NUMBER_PARSER, AfterValidator(_share), _NUMBER_PRINTER, _SHARE_SCHEMA, _FRACTION]
 """A share between 0 and 1, such as an accuracy."""
 
 Measured = Annotated[float, _NUMBER_PARSER, PlainSerializer(format_measured, return_type=str), _FIGURE_SCHEMA]
@@ -191,7 +205,9 @@ Measured = Annotated[float, _NUMBER_PARSER, PlainSerializer(format_measured, ret
 MeasuredSum = Annotated[float, _NUMBER_PARSER, PlainSerializer(format_sum, return_type=str), _FIGURE_SCHEMA]
 """A sum in status that grows by small steps: it keeps nine decimals, so that what is added is not rounded away."""
 
-MemorySize = Annotated[str, Field(max_length=16), AfterValidator(_memory), _MEMORY]
+MemorySize = Annotated[
+    str, BeforeValidator(_text), Field(max_length=16), AfterValidator(_memory), _MEMORY_SCHEMA, _MEMORY
+]
 """A size of memory, such as `512Mi`."""
 
 Duration = Annotated[timedelta, _DURATION_PARSER, _DURATION_PRINTER, _DURATION_SCHEMA, _TIME]

@@ -13,6 +13,8 @@ GROUP = "trimtab.dev"
 VERSION = "v1alpha1"
 API_VERSION = f"{GROUP}/{VERSION}"
 RULES = "x-kubernetes-validations"
+HINT = "x-trimtab-hint"
+"""How a value is written: the generator adds it to the field's description."""
 
 
 class SchemaMark:

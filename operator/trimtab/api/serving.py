@@ -83,7 +83,7 @@ class ServingWorkloadSpec(ApiModel):
     cel_rules: ClassVar = (
         Cel(
             "self.minReplicas <= self.maxReplicas",
-            "minReplicas must not be above maxReplicas",
+            "minReplicas must not be above maxReplicas (10 unless set)",
             ".minReplicas",
         ),
         Cel(

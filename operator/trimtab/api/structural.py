@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 
 from trimtab.api.quantity import format_duration, format_quantity
-from trimtab.api.schema import RULES, ApiModel
+from trimtab.api.schema import HINT, RULES, ApiModel
 
 Schema = dict[str, Any]
 
@@ -76,8 +76,9 @@ class _Structure:
             flat.pop("pattern", None)  # The rule says the same, and what would be right.
         if "const" in flat:
             flat["enum"] = [flat.pop("const")]
+        hint = flat.pop(HINT, "")
         if "description" in flat:
-            flat["description"] = " ".join(flat["description"].split())
+            flat["description"] = " ".join([*flat["description"].split(), *hint.split()])
         elif described:
             self.undescribed.append(path)
         if "properties" in flat:

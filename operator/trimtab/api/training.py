@@ -110,7 +110,7 @@ class TrainingWorkloadSpec(ApiModel):
         ),
         Cel(
             "self.minReplicas <= self.maxReplicas",
-            "minReplicas must not be above maxReplicas",
+            "minReplicas must not be above maxReplicas (1 unless set)",
             ".minReplicas",
         ),
         Cel(
@@ -248,8 +248,10 @@ class TrainingWorkloadStatus(StatusModel):
     """When its pods first ran."""
     completion_time: datetime | None = None
     """When the work was done."""
+    running_since: datetime | None = None
+    """When the present run began; unset while nothing runs."""
     running_seconds: Measured = 0.0
-    """Time with pods running."""
+    """Time with pods running, in the runs before the present one."""
     artifact: Annotated[str, Field(max_length=512)] = ""
     """Path of the trained model in the claim."""
     message: ShortText = ""
