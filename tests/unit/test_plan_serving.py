@@ -118,7 +118,10 @@ def test_a_lower_budget_switches_to_a_cheaper_variant_first_and_shrinks_then() -
     assert (first.variant, first.replicas) == ("int8", 3)
     assert first.reasons[0].code == "CheaperVariantFitsLimits"
     assert "0.015 USD/h is above the limit of 0.011" in first.reasons[0].message
-    after = decide(serving(3, {**SERVES_FP32, "activeVariant": "int8"}, metrics=load(180.0)), ACCURATE, rules)
+    switched = tuple(serving_pod(f"pod-{i}", version=2) for i in range(3))
+    after = decide(
+        serving(3, {**SERVES_FP32, "activeVariant": "int8"}, pods=switched, metrics=load(180.0)), ACCURATE, rules
+    )
     assert (after.variant, after.replicas) == ("int8", 2)
 
 

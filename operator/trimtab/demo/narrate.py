@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Sequence
 
 from rich.console import Console
 from rich.markup import escape
@@ -53,7 +54,7 @@ class Narrator:
         """Something that was shown to hold."""
         self._print(f"[bold green]ok[/] {escape(text)}")
 
-    def table(self, title: str, columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    def table(self, title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
         """A table."""
         table = Table(*columns, title=title, title_justify="left")
         for row in rows:

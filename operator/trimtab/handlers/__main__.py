@@ -13,8 +13,8 @@ from prometheus_client import CollectorRegistry, ProcessCollector, start_http_se
 
 from trimtab.apply.actuator import Actuator
 from trimtab.handlers.exporter import Exporter
-from trimtab.handlers.loop import ControlLoop
 from trimtab.handlers.logs import configure_logging
+from trimtab.handlers.loop import ControlLoop
 from trimtab.handlers.parts import build_actuator, build_observer
 from trimtab.handlers.passes import PassCrashError, Passes
 from trimtab.handlers.settings import Settings, SettingsError, settings_from
@@ -55,7 +55,7 @@ async def operate(settings: Settings) -> None:
     start_http_server(settings.metrics_port, registry=metrics)
     kube, cache = KubeClient.from_environment(), ClusterCache()
     observer = build_observer(settings, kube, cache)
-    actuator: Actuator = build_actuator(settings, kube)
+    actuator: Actuator = build_actuator(settings, kube, cache)
     passes = Passes(observer, actuator, exporter, Path(settings.snapshot_path))
     loop = ControlLoop(observer, passes, settings, utc_now)
     registry = kopf.OperatorRegistry()

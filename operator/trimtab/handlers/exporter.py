@@ -2,7 +2,9 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from trimtab.plan.decisions import Plan, ServingDecision, TrainingDecision
+from trimtab.api.common import Rate, Usage
+from trimtab.api.training import TrainingAction
+from trimtab.plan.decisions import Plan
 from trimtab.plan.snapshot import Snapshot
 
 _LABELS = ("namespace", "workload", "kind")
@@ -47,8 +49,11 @@ class Exporter:
             self._objects.labels(kind).set(len(getattr(snapshot, kind)))
         for gauge in self._gauges.values():
             gauge.clear()
-        for decision in (*plan.training, *plan.serving):
-            self._rates(decision)
+        for job in plan.training:
+            if job.action is TrainingAction.RUN:
+                self._rates(job.key, "TrainingWorkload", job.rate)
+        for served in plan.serving:
+            self._rates(served.key, "ServingWorkload", served.rate)
         self._training(snapshot)
         self._serving(snapshot, plan)
 
@@ -57,17 +62,15 @@ class Exporter:
             namespace, _, workload = key.partition("/")
             self._gauges[name].labels(namespace, workload, kind).set(value)
 
-    def _rates(self, decision: TrainingDecision | ServingDecision) -> None:
-        kind = "TrainingWorkload" if isinstance(decision, TrainingDecision) else "ServingWorkload"
-        if decision.rate is None or (isinstance(decision, TrainingDecision) and decision.action != "Run"):
-            return
-        self._set("workload_cost_usd_per_hour", decision.key, kind, decision.rate.cost_usd_per_hour)
-        self._set("workload_carbon_grams_per_hour", decision.key, kind, decision.rate.carbon_grams_per_hour)
-        self._set("workload_power_watts", decision.key, kind, decision.rate.power_watts)
+    def _rates(self, key: str, kind: str, rate: Rate | None) -> None:
+        if rate is not None:
+            self._set("workload_cost_usd_per_hour", key, kind, rate.cost_usd_per_hour)
+            self._set("workload_carbon_grams_per_hour", key, kind, rate.carbon_grams_per_hour)
+            self._set("workload_power_watts", key, kind, rate.power_watts)
 
     def _training(self, snapshot: Snapshot) -> None:
         for state in snapshot.training:
-            self._usage(state.meta.key, "TrainingWorkload", state)
+            self._usage(state.meta.key, "TrainingWorkload", state.status.usage)
             progress = state.status.progress
             if progress and progress.total_samples:
                 ratio = progress.completed_samples / progress.total_samples
@@ -77,15 +80,13 @@ class Exporter:
         replicas = {decision.key: decision.replicas for decision in plan.serving}
         for state in snapshot.serving:
             key, kind = state.meta.key, "ServingWorkload"
-            self._usage(key, kind, state)
+            self._usage(key, kind, state.status.usage)
             self._set("serving_latency_target_milliseconds", key, kind, state.spec.targets.latency.milliseconds)
             self._set("serving_latency_milliseconds", key, kind, state.metrics.latency_ms if state.metrics else None)
             self._set("serving_replicas", key, kind, replicas.get(key))
 
-    def _usage(self, key: str, kind: str, state: object) -> None:
-        usage = getattr(getattr(state, "status", None), "usage", None)
-        if usage is None:
-            return
-        self._set("workload_energy_joules_total", key, kind, usage.energy_watt_hours * 3600.0)
-        self._set("workload_cost_usd_total", key, kind, usage.cost_usd)
-        self._set("workload_carbon_grams_total", key, kind, usage.carbon_grams)
+    def _usage(self, key: str, kind: str, usage: Usage | None) -> None:
+        if usage is not None:
+            self._set("workload_energy_joules_total", key, kind, usage.energy_watt_hours * 3600.0)
+            self._set("workload_cost_usd_total", key, kind, usage.cost_usd)
+            self._set("workload_carbon_grams_total", key, kind, usage.carbon_grams)

@@ -29,7 +29,8 @@ def build_observer(settings: Settings, kube: KubeClient, cache: ClusterCache) ->
     return Observer(cache, kube, prometheus, triton, chosen)
 
 
-def build_actuator(settings: Settings, kube: KubeClient) -> Actuator:
-    """The writing side."""
+def build_actuator(settings: Settings, kube: KubeClient, cache: ClusterCache) -> Actuator:
+    """The writing side. What it writes goes into the cache at once, so that no pass decides on what it changed itself."""
     images = Images(train=settings.train_image, optimize=settings.optimize_image, serve=settings.serve_image)
-    return Actuator(kube, TritonControl(), ApplySettings(images=images))
+    chosen = ApplySettings(images=images, usage_write_seconds=settings.loop_seconds)
+    return Actuator(kube, TritonControl(), chosen, on_written=cache.put)

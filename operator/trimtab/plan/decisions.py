@@ -64,6 +64,8 @@ class ServingDecision(Fact):
     predicted_latency_ms: float | None = None
     rate: Rate | None = None
     simulated: bool = False
+    capacity_correction: float | None = None
+    """Measured over profiled capacity of a replica, as learned so far; None before anything was learned."""
     low_since: datetime | None = None
     """Since when fewer replicas would have been enough."""
     reasons: tuple[Reason, ...] = ()

@@ -10,8 +10,8 @@ from trimtab.plan.policy import EffectivePolicy
 from trimtab.plan.rates import units_per_replica
 from trimtab.plan.serving_choice import choose
 from trimtab.plan.serving_conditions import serving_conditions
-from trimtab.plan.serving_load import Load, observe_load
-from trimtab.plan.serving_options import ServingOption, serving_options
+from trimtab.plan.serving_load import Load, capacity_correction, observe_load
+from trimtab.plan.serving_options import ServingOption, profiled_items_per_second, serving_options
 from trimtab.plan.serving_scale import Scale, current_replicas, scale
 from trimtab.plan.snapshot import ServingState, Snapshot, VariantState
 
@@ -43,6 +43,14 @@ def current_variant(state: ServingState) -> str:
 def _current_class(state: ServingState) -> str:
     largest = max(state.deployments, key=lambda d: d.replicas, default=None)
     return largest.hardware_class if largest else ""
+
+
+def _correction(state: ServingState, snapshot: Snapshot, variants: Mapping[str, VariantState]) -> float | None:
+    """What the live server says of the profiles, learned from the variant and class that serve."""
+    active = variants.get(f"{state.meta.namespace}/{state.status.active_variant}")
+    hardware = next((h for h in snapshot.hardware if h.meta.name == _current_class(state)), None)
+    known = profiled_items_per_second(state, active, hardware) if active and hardware else None
+    return capacity_correction(state, known)
 
 
 def _hold(state: ServingState, option: ServingOption, most: int) -> Scale:
@@ -113,12 +121,13 @@ def plan_serving(
     missing = tuple(name for name, key in keys.items() if key not in variants)
     available = tuple(name for name, key in keys.items() if accepted.get(key))
     eligible = eligible_variants(state, variants, accepted)
+    correction = _correction(state, snapshot, variants)
     if not eligible:
         reason = _why_none(state, missing, available)
         return _nothing(state, snapshot, policy, load, reason, versions, available, missing)
     options = serving_options(
         state, eligible, snapshot.hardware, load.requests_per_second, state.spec.min_replicas, policy,
-        intensity_by_zone, capacity,
+        intensity_by_zone, capacity, correction or 1.0,
     )  # fmt: skip
     if not load.fresh:
         # Nothing is known of the load: stay with the variant that serves, where it still may.
@@ -147,6 +156,7 @@ def plan_serving(
         predicted_latency_ms=final.latency_ms if final.latency_ms != float("inf") else None,
         rate=rate,
         simulated=option.candidate.hardware.spec.simulated,
+        capacity_correction=correction,
         low_since=settled.low_since,
         reasons=reasons,
         conditions=serving_conditions(state, snapshot, load, final, settled.replicas, option.variant, reasons, missing),

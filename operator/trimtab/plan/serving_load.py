@@ -59,15 +59,27 @@ def observe_load(state: ServingState, now: datetime, stale_seconds: float) -> Lo
     return Load(True, arrivals, breached and busy_with_requests, max(known) if known and busy_with_requests else None)
 
 
-def capacity_correction(state: ServingState, profile_items_per_second: float) -> float:
-    """Measured over profiled capacity of a replica with the variant that serves now; 1 where it cannot be told.
+def capacity_correction(state: ServingState, profile_items_per_second: float | None) -> float | None:
+    """Measured over profiled capacity of a replica, half the new measurement and half what was learned before.
 
-    The profile is of the bare model; a live server also parses, copies and batches, and shares its CPU.
+    The profile is of the bare model; a live server also parses, copies and batches, and shares its CPU. These overheads are much
+    the same for each variant: what is learned of the one that serves is the best guess for the others.
+
+    Args:
+        state: The workload.
+        profile_items_per_second: Capacity by the profile of the variant that serves; None when that is not known.
+
+    Returns:
+        None while nothing was learned.
     """
     metrics = state.metrics
+    learned = state.status.observed.capacity_correction if state.status.observed else None
     ready = sum(1 for pod in state.pods if pod.ready and not pod.deleting)
-    if metrics is None or metrics.busy_share is None or ready == 0 or metrics.busy_share < _LEAST_BUSY:
-        return 1.0
-    measured = metrics.items_per_second / ready / min(1.0, metrics.busy_share)
+    if metrics is None or profile_items_per_second is None or ready == 0:
+        return learned
+    if metrics.busy_share is None or metrics.busy_share < _LEAST_BUSY:
+        return learned
+    measured = metrics.items_per_second / ready / min(1.0, metrics.busy_share) / profile_items_per_second
     low, high = _CORRECTION_BOUNDS
-    return min(high, max(low, measured / profile_items_per_second))
+    bounded = min(high, max(low, measured))
+    return bounded if learned is None else 0.5 * (bounded + learned)

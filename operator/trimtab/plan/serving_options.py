@@ -3,37 +3,47 @@
 from dataclasses import dataclass, replace
 
 from trimtab.api.common import Rate
+from trimtab.api.variant import ProfilePoint
 from trimtab.plan.capacity import Capacity
 from trimtab.plan.latency import ServiceProfile, latency_seconds, replicas_needed, utilization
 from trimtab.plan.policy import EffectivePolicy
 from trimtab.plan.rates import limit_broken, offers, priced, rate_of, units_per_replica
-from trimtab.plan.serving_load import capacity_correction
 from trimtab.plan.snapshot import HardwareState, ServingState, VariantState
 
 LATENCY_MARGIN = 0.8
 """Part of the latency target that is planned for; the rest is for what the model does not know."""
 
 
-def service_profile(state: ServingState, variant: VariantState, hardware: HardwareState) -> ServiceProfile | None:
-    """Service time of one replica of a variant on a class: profiled at batch 1, scaled to its CPU and speed,
-    corrected live.
-    """
-    if not variant.status.profile:
-        return None
-    point = min(variant.status.profile, key=lambda p: p.batch)
+def _scale(state: ServingState, variant: VariantState, hardware: HardwareState) -> float:
+    """Speed of a replica against the one that was profiled: by class, and by CPU where that does the work."""
+    if state.spec.resources.accelerators:
+        return hardware.spec.speed
     cores = variant.status.cpu_cores or state.spec.resources.cpu
     usable = min(state.spec.resources.cpu, float(state.spec.triton.threads * state.spec.triton.instances))
-    scale = hardware.spec.speed * (usable / cores if state.spec.resources.accelerators == 0 else 1.0)
-    items_per_second = max(1e-6, point.items_per_second * scale)
-    correction = 1.0
-    if state.status.active_variant == variant.meta.name:
-        correction = capacity_correction(state, items_per_second)
-    elif state.status.active_variant and state.status.observed and state.status.observed.capacity_correction:
-        # Overheads of the server are much the same for each variant: what was learned of one is the best guess for
-        # another.
-        correction = state.status.observed.capacity_correction
-    seconds = 1.0 / (items_per_second * correction)
-    return ServiceProfile(seconds=seconds, tail_seconds=max(seconds, point.p95_milliseconds / 1000.0 / scale))
+    return hardware.spec.speed * usable / cores
+
+
+def _point(variant: VariantState) -> ProfilePoint | None:
+    """The profile at the smallest batch: single requests."""
+    return min(variant.status.profile, key=lambda p: p.batch, default=None)
+
+
+def profiled_items_per_second(state: ServingState, variant: VariantState, hardware: HardwareState) -> float | None:
+    """Capacity of one replica for single requests, by the variant's profile; None without one."""
+    point = _point(variant)
+    return max(1e-6, point.items_per_second * _scale(state, variant, hardware)) if point else None
+
+
+def service_profile(
+    state: ServingState, variant: VariantState, hardware: HardwareState, correction: float
+) -> ServiceProfile | None:
+    """Service time of one replica of a variant on a class: profiled at the smallest batch, scaled, corrected live."""
+    point, capacity = _point(variant), profiled_items_per_second(state, variant, hardware)
+    if point is None or capacity is None:
+        return None
+    seconds = 1.0 / (capacity * correction)
+    tail_seconds = point.p95_milliseconds / 1000.0 / _scale(state, variant, hardware)
+    return ServiceProfile(seconds=seconds, tail_seconds=max(seconds, tail_seconds))
 
 
 @dataclass(frozen=True)
@@ -128,6 +138,7 @@ def serving_options(
     policy: EffectivePolicy,
     intensity_by_zone: dict[str, float],
     capacity: Capacity,
+    correction: float,
 ) -> list[ServingOption]:
     """Every (variant, class) with the fewest replicas that hold the target.
 
@@ -140,6 +151,7 @@ def serving_options(
         policy: Limits and preference.
         intensity_by_zone: gCO2e/kWh now.
         capacity: What is left of each class.
+        correction: Real over profiled capacity of a replica.
     """
     allowed = set(state.spec.hardware.classes)
     options: list[ServingOption] = []
@@ -153,7 +165,7 @@ def serving_options(
             least = most = min(state.spec.replicas, room)
         intensity = intensity_by_zone.get(candidate.spec.grid_zone)
         for variant in variants:
-            profile = service_profile(state, variant, candidate)
+            profile = service_profile(state, variant, candidate, correction)
             if profile is None or most < 1:
                 continue
             choice = Candidate(state, variant, candidate, profile, requests_per_second, policy, intensity)

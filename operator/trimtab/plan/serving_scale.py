@@ -24,6 +24,13 @@ def current_replicas(state: ServingState, hardware_class: str) -> int:
     return next((d.replicas for d in state.deployments if d.hardware_class == hardware_class), 0)
 
 
+def _is_switching(state: ServingState, variant: str) -> bool:
+    """Whether a ready replica still serves another variant."""
+    wanted = {v.name: v.version for v in state.status.variants}.get(variant)
+    loaded = (pod.loaded_version for pod in state.pods if pod.ready and not pod.deleting)
+    return any(version is not None and version != wanted for version in loaded)
+
+
 def _low_since(state: ServingState, now: datetime) -> datetime:
     return datetime.fromisoformat(state.status.low_since) if state.status.low_since else now
 
@@ -53,7 +60,7 @@ def scale(state: ServingState, option: ServingOption, load: Load, most: int, now
     if state.spec.replicas is not None:
         text = f"spec.replicas is {state.spec.replicas}: the count is not trimtab's to choose"
         return Scale(wanted, None, Reason(code="ReplicasFixed", message=text))
-    switching = bool(state.status.active_variant) and state.status.active_variant != option.variant
+    switching = _is_switching(state, option.variant)
     ready = sum(1 for pod in state.pods if pod.ready and not pod.deleting)
     if load.breached and not switching:
         wanted = _step_up(option, wanted, current, ready, most)

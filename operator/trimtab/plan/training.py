@@ -32,7 +32,9 @@ class Hold:
 
 def waited(state: TrainingState, now: datetime) -> timedelta:
     """Time since creation without pods running."""
-    return max(timedelta(0), now - state.meta.created_at - timedelta(seconds=state.status.running_seconds))
+    since = state.status.running_since
+    ran = timedelta(seconds=state.status.running_seconds) + (now - since if since else timedelta(0))
+    return max(timedelta(0), now - state.meta.created_at - ran)
 
 
 def needed_time(state: TrainingState, option: TrainingOption) -> timedelta | None:

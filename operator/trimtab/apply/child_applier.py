@@ -1,0 +1,64 @@
+"""Applies child objects by server-side apply, and only when there is something to apply."""
+
+import hashlib
+import json
+import threading
+from collections.abc import Callable
+from datetime import datetime
+
+from trimtab.apply.children.names import Manifest
+from trimtab.kube.client import KubeClient
+from trimtab.kube.paths import JOBS, Resource, object_path, resource_for
+
+OnWritten = Callable[[Resource, Manifest], object]
+"""Told of every object as the server returned it: so the next Snapshot shows our own writes at once."""
+
+
+class ChildApplier:
+    """Remembers what it applied last. After a restart it applies everything once more, which changes nothing."""
+
+    def __init__(self, kube: KubeClient, on_written: OnWritten, resync_seconds: float) -> None:
+        self._kube, self._on_written, self._resync_seconds = kube, on_written, resync_seconds
+        self._applied: dict[str, tuple[str, datetime]] = {}
+        self._lock = threading.Lock()
+
+    def apply(self, manifest: Manifest, now: datetime, *, drifted: bool = False) -> bool:
+        """Make one object so.
+
+        Args:
+            manifest: The object.
+            now: The instant.
+            drifted: The cluster is seen to differ from it: apply whatever is remembered.
+
+        Returns:
+            Whether it was sent.
+
+        Raises:
+            KubeError: when it could not be applied; it is then tried again on the next pass.
+        """
+        resource = resource_for(manifest["apiVersion"], manifest["kind"])
+        path = object_path(resource, manifest["metadata"]["name"], manifest["metadata"]["namespace"])
+        digest = hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
+        with self._lock:
+            known, at = self._applied.get(path, ("", now))
+        if known == digest and not drifted and (now - at).total_seconds() < self._resync_seconds:
+            return False
+        written = self._kube.apply(path, manifest)
+        with self._lock:
+            self._applied[path] = (digest, now)
+        self._on_written(resource, written)
+        return True
+
+    def delete_job(self, namespace: str, name: str, uid: str) -> None:
+        """Delete one Job, and never a successor of the same name."""
+        path = object_path(JOBS, name, namespace)
+        self._kube.delete(path, uid=uid)
+        with self._lock:
+            self._applied.pop(path, None)
+
+    def delete(self, resource: Resource, namespace: str, name: str) -> None:
+        """Delete any other child."""
+        path = object_path(resource, name, namespace)
+        self._kube.delete(path)
+        with self._lock:
+            self._applied.pop(path, None)

@@ -1,0 +1,1 @@
+"""Pure builders: the Kubernetes objects that a workload needs under a decision."""

@@ -1,0 +1,144 @@
+"""Children of a ServingWorkload: a Deployment of Triton, its Service, and the ConfigMap that names the version to
+serve.
+"""
+
+import json
+from collections.abc import Mapping
+
+from trimtab.api import labels
+from trimtab.api.hardware import HardwareClassSpec
+from trimtab.api.variant import Artifact
+from trimtab.apply.children.names import Manifest, child_labels, object_meta, selector_labels, short_name, spec_hash
+from trimtab.apply.children.pods import claim_volume, resources, runtime_pod
+from trimtab.apply.settings import Images
+from trimtab.plan.decisions import ServingDecision
+from trimtab.plan.snapshot import ServingState
+
+KIND = "ServingWorkload"
+HTTP_PORT, GRPC_PORT, METRICS_PORT = 8000, 8001, 8002
+_DRAIN_SECONDS = 8
+"""Between leaving the Service and SIGTERM: time for clients and kube-proxy to notice."""
+_EXIT_SECONDS = 20
+_GRACE_SECONDS = 45
+
+
+def deployment_name(state: ServingState, hardware_class: str) -> str:
+    """Name of the Deployment of one class."""
+    return short_name(state.meta.name, hardware_class)
+
+
+def active_version(decision: ServingDecision) -> int | None:
+    """Version of the Triton model that shall serve."""
+    return next((v.version for v in decision.versions if v.name == decision.variant), None)
+
+
+def _config(state: ServingState, decision: ServingDecision, artifacts: Mapping[str, Artifact]) -> Manifest:
+    triton, versions = state.spec.triton, {v.name: v.version for v in decision.versions}
+    return {
+        "model": state.spec.model,
+        "variants": [
+            {"name": name, "version": versions[name], "path": f"/models/{artifacts[name].path}"}
+            for name in sorted(decision.available)
+        ],
+        "activeFile": "/etc/trimtab/active/version",
+        "maxBatchSize": triton.max_batch_size,
+        "maxQueueDelayMicroseconds": triton.max_queue_delay_microseconds,
+        "instances": triton.instances,
+        "threads": triton.threads,
+        "exitTimeoutSeconds": _EXIT_SECONDS,
+    }
+
+
+def _container(state: ServingState, config: Manifest, hardware: HardwareClassSpec, images: Images) -> Manifest:
+    ready = {"httpGet": {"path": f"/v2/models/{state.spec.model}/ready", "port": "http"}}
+    probe = {"exec": {"command": ["python3", "-m", "trimtab_workloads.serve.probe"]}}
+    return {
+        "name": "triton",
+        "image": state.spec.triton.image or images.serve,
+        "env": [{"name": "TRIMTAB_CONFIG", "value": json.dumps(config)}],
+        "ports": [
+            {"name": "http", "containerPort": HTTP_PORT},
+            {"name": "grpc", "containerPort": GRPC_PORT},
+            {"name": "metrics", "containerPort": METRICS_PORT},
+        ],
+        "resources": resources(state.spec.resources, hardware),
+        "startupProbe": {**ready, "periodSeconds": 1, "timeoutSeconds": 3, "failureThreshold": 180},
+        "readinessProbe": {**ready, "periodSeconds": 3, "timeoutSeconds": 3, "failureThreshold": 3},
+        # A real inference: the server calls itself ready even when the process that runs the model is dead.
+        "livenessProbe": {**probe, "periodSeconds": 20, "timeoutSeconds": 15, "failureThreshold": 3},
+        "lifecycle": {"preStop": {"sleep": {"seconds": _DRAIN_SECONDS}}},
+        "volumeMounts": [
+            {"name": "tmp", "mountPath": "/tmp"},
+            {"name": "shm", "mountPath": "/dev/shm"},
+            {"name": "active", "mountPath": "/etc/trimtab/active", "readOnly": True},
+            {"name": "models", "mountPath": "/models", "readOnly": True},
+        ],
+    }
+
+
+def serving_children(
+    state: ServingState,
+    decision: ServingDecision,
+    artifacts: Mapping[str, Artifact],
+    hardware: HardwareClassSpec,
+    images: Images,
+) -> list[Manifest]:
+    """ConfigMap, Service and Deployment. The pod template depends on neither the variant in force nor the replicas.
+
+    Args:
+        state: The workload.
+        decision: What shall serve.
+        artifacts: Artifact of each available variant, by name. They lie in one claim.
+        hardware: The class.
+        images: Of the runtimes.
+    """
+    hardware_class, active_name = decision.hardware_class, short_name(state.meta.name, "active")
+    config = _config(state, decision, artifacts)
+    claim = artifacts[decision.variant].claim_name
+    volumes = [
+        claim_volume(claim, read_only=True),
+        {"name": "active", "configMap": {"name": active_name}},
+        {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": "64Mi"}},
+    ]
+    pod = runtime_pod(_container(state, config, hardware, images), hardware, volumes, _GRACE_SECONDS)
+    template = {
+        "metadata": {
+            "labels": child_labels(state.meta, KIND, hardware_class),
+            "annotations": {labels.SCRAPE: "true", labels.SCRAPE_PORT: str(METRICS_PORT)},
+        },
+        "spec": pod,
+    }
+    selector = {**selector_labels(state.meta, KIND), labels.HARDWARE_CLASS: hardware_class}
+    name = deployment_name(state, hardware_class)
+    return [
+        {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": object_meta(state.meta, KIND, active_name, hardware_class),
+            "data": {"version": str(active_version(decision))},
+        },
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": object_meta(state.meta, KIND, short_name(state.meta.name), hardware_class),
+            "spec": {
+                "selector": selector_labels(state.meta, KIND),
+                "ports": [
+                    {"name": "http", "port": HTTP_PORT, "targetPort": "http"},
+                    {"name": "grpc", "port": GRPC_PORT, "targetPort": "grpc"},
+                    {"name": "metrics", "port": METRICS_PORT, "targetPort": "metrics"},
+                ],
+            },
+        },
+        {
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": object_meta(state.meta, KIND, name, hardware_class, spec_hash(template)),
+            "spec": {
+                "replicas": decision.replicas,
+                "selector": {"matchLabels": selector},
+                "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
+                "template": template,
+            },
+        },
+    ]

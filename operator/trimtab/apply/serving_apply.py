@@ -1,0 +1,67 @@
+"""Makes a ServingWorkload's Deployment, Service and active version as decided."""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from trimtab.api import labels
+from trimtab.api.hardware import HardwareClassSpec
+from trimtab.api.variant import Artifact
+from trimtab.apply.child_applier import ChildApplier
+from trimtab.apply.children.serving import active_version, serving_children
+from trimtab.apply.settings import Images
+from trimtab.apply.triton import SwitchTarget, TritonControl
+from trimtab.kube.paths import DEPLOYMENTS
+from trimtab.plan.decisions import ServingDecision
+from trimtab.plan.snapshot import ServingState
+
+
+def switch_targets(state: ServingState, decision: ServingDecision) -> list[SwitchTarget]:
+    """Pods that serve another version than they should. One that cannot be asked is left alone."""
+    version = active_version(decision)
+    if version is None:
+        return []
+    return [
+        SwitchTarget(pod.name, pod.ip, state.spec.model, version)
+        for pod in state.pods
+        if pod.ip and not pod.deleting and pod.loaded_version is not None and pod.loaded_version != version
+    ]
+
+
+def apply_serving(
+    state: ServingState,
+    decision: ServingDecision,
+    artifacts: Mapping[str, Artifact],
+    hardware: Mapping[str, HardwareClassSpec],
+    images: Images,
+    applier: ChildApplier,
+    triton: TritonControl,
+    now: datetime,
+) -> dict[str, str]:
+    """Apply the children, then switch the servers that serve something else.
+
+    The ConfigMap goes first: a pod that starts meanwhile comes up with the new version.
+
+    Returns:
+        Failures of switching, by pod.
+
+    Raises:
+        KubeError: when something could not be applied.
+    """
+    chosen = hardware.get(decision.hardware_class)
+    if chosen is None or decision.replicas == 0 or decision.variant not in artifacts:
+        return {}
+    present = {d.hardware_class: d for d in state.deployments}
+    deployment = present.get(decision.hardware_class)
+    for manifest in serving_children(state, decision, artifacts, chosen, images):
+        drifted = manifest["kind"] == "Deployment" and (
+            deployment is None
+            or deployment.replicas != decision.replicas
+            or deployment.spec_hash != manifest["metadata"]["labels"][labels.SPEC_HASH]
+        )
+        applier.apply(manifest, now, drifted=drifted)
+    failed = triton.switch(switch_targets(state, decision), now)
+    if deployment is not None and deployment.ready >= decision.replicas:
+        # The class that serves now carries all of it: only then the others go.
+        for other in (d for d in state.deployments if d.hardware_class != decision.hardware_class):
+            applier.delete(DEPLOYMENTS, state.meta.namespace, other.name)
+    return failed
