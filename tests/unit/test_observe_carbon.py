@@ -2,7 +2,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trimtab.api.carbon import CarbonSourceSpec, TraceConfigMap
@@ -65,6 +65,7 @@ def test_what_is_wrong_with_a_trace_is_said(text: str, said: str) -> None:
     assert said in str(caught.value)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=200) | st.builds(lambda body: HEADER + body, st.text(max_size=200)))
 def test_any_text_is_a_trace_or_a_trace_error(text: str) -> None:
     try:
@@ -134,6 +135,7 @@ def test_a_static_source_holds_at_all_times() -> None:
     assert intensity_at(series.points, CREATED + timedelta(days=900)) == 250
 
 
+@settings(deadline=None)
 @given(
     grams=st.lists(st.floats(0, 5000), min_size=1, max_size=60),
     speedup=st.floats(0.01, 10_000),

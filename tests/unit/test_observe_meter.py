@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.worlds import serving, training
@@ -72,7 +72,8 @@ def test_a_finished_training_is_read_until_its_last_samples_are_in() -> None:
     assert not windows(finished(timedelta(hours=2), NOW - timedelta(hours=1)), SETTINGS)
 
 
-@given(st.lists(st.timedeltas(timedelta(0), timedelta(hours=30)), min_size=1, max_size=12))
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.timedeltas(timedelta(0), timedelta(hours=12)), min_size=1, max_size=12))
 def test_catching_up_covers_every_instant_once_and_ends(behind: list[timedelta]) -> None:
     until = {f"w{i}": (END - each).replace(microsecond=0) for i, each in enumerate(behind)}
     first = dict(until)
@@ -140,6 +141,7 @@ def test_simulated_power_is_marked(label: str, simulated: bool) -> None:
     assert meter.simulated is simulated
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 599), max_size=6, unique=True))
 def test_however_an_interval_is_cut_the_counter_is_counted_once(cuts: list[int]) -> None:
     points = tuple((float(t), float((t + 600) ** 2 % 977 + t * 10 + 9000)) for t in range(-640, 1, 5))

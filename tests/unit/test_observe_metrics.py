@@ -4,7 +4,7 @@ import math
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trimtab.api.common import FigureSource
@@ -176,6 +176,7 @@ NUMBERS = st.one_of(
 )
 
 
+@settings(deadline=None)
 @given(NUMBERS | st.none() | st.lists(st.integers(), max_size=1))
 def test_no_value_gets_out_that_is_not_a_finite_number(value: object) -> None:
     number = clean(value)
@@ -185,6 +186,7 @@ def test_no_value_gets_out_that_is_not_a_finite_number(value: object) -> None:
 NAMES = sorted({one.name for one in server()})
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(

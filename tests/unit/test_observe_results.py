@@ -2,7 +2,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trimtab.observe.results import better_training, training_result, variant_result
@@ -93,6 +93,7 @@ def test_nothing_is_said_of_an_optimizer_that_still_runs() -> None:
     assert variant_result("", None) == (None, "")
 
 
+@settings(deadline=None)
 @given(JSON, st.none() | st.integers(0, 255))
 def test_any_message_is_survived(message: Any, exit_code: int | None) -> None:
     for text in (json.dumps(message), str(message)):
@@ -102,6 +103,7 @@ def test_any_message_is_survived(message: Any, exit_code: int | None) -> None:
         assert isinstance(error, str)
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.sampled_from(sorted(VARIANT)), JSON, max_size=4))
 def test_a_report_with_any_field_damaged_is_read_or_explained(damage: dict[str, Any]) -> None:
     result, error = variant_result(json.dumps({**VARIANT, **damage}), 0)

@@ -187,11 +187,10 @@ class Observer:
     ) -> dict[str, ServingMetrics]:
         # Asked also when there is nothing to serve: it is how an outage is seen before it hurts.
         window_seconds = self._settings.rate_window_seconds
+        settle_seconds = window_seconds + 2 * self._settings.scrape_interval_seconds
         series = by_workload(prometheus.query(serving_query(window_seconds), now))
         found = {
-            one.meta.key: serving_metrics(
-                series.get(one.meta.key, ()), one.spec, one.pods, now, settle_seconds=2 * window_seconds
-            )
+            one.meta.key: serving_metrics(series.get(one.meta.key, ()), one.spec, one.pods, now, settle_seconds)
             for one in states
         }
         return {key: metrics for key, metrics in found.items() if metrics is not None}
