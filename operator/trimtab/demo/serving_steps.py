@@ -126,7 +126,7 @@ def switch(shell: Shell, facts: Facts) -> None:
     limit = f"{0.7 * price:.4f}"
     shell.narrator.say(f"{old} costs {price:.4g} USD/h. Lower the budget to {limit} USD/h:")
     patch = json.dumps({"spec": {"limits": {"costUSDPerHour": limit}}})
-    shell.kubectl("patch", "ep", "serving-budget", "-n", "demo", "--type", "merge", "-p", patch)
+    shell.kubectl("patch", "epol", "serving-budget", "-n", "demo", "--type", "merge", "-p", patch)
 
     def switched() -> str | None:
         item = shell.get("sw", SERVING)

@@ -36,7 +36,7 @@ def configure(shell: Shell) -> None:
         return bool(sources) and all(s.get("status", {}).get("gramsPerKWh") for s in sources)
 
     shell.until("an intensity for every grid", grids_known, 60)
-    shell.kubectl("get", "hw,cs")
+    shell.kubectl("get", "hw,carbon")
 
 
 def _progress(shell: Shell, name: str) -> str:
@@ -82,7 +82,7 @@ def train(shell: Shell, facts: Facts) -> None:
     shell.until("a fifth of the work", partly_done, 300, lambda: _progress(shell, "digits"))
     shell.narrator.say("The grid is dirty now. Lower the ceiling of the policy below it:")
     ceiling = json.dumps({"spec": {"carbon": {"maxIntensityGramsPerKWh": _ceiling(shell)}}})
-    shell.kubectl("patch", "ep", "carbon-aware", "-n", "demo", "--type", "merge", "-p", ceiling)
+    shell.kubectl("patch", "epol", "carbon-aware", "-n", "demo", "--type", "merge", "-p", ceiling)
 
     def suspended() -> bool:
         status = shell.get("tw", "digits").get("status", {})

@@ -18,7 +18,7 @@ from trimtab.handlers.loop import ControlLoop
 from trimtab.handlers.parts import build_actuator, build_observer
 from trimtab.handlers.passes import PassCrashError, Passes
 from trimtab.handlers.settings import Settings, SettingsError, settings_from
-from trimtab.handlers.watching import kopf_settings, watch
+from trimtab.handlers.watching import add_login, kopf_settings, watch
 from trimtab.kube.client import KubeClient
 from trimtab.observe.cache import WATCHED, ClusterCache
 
@@ -61,6 +61,7 @@ async def operate(settings: Settings) -> None:
     registry = kopf.OperatorRegistry()
     for resource in WATCHED:
         watch(registry, resource, cache, loop)
+    add_login(registry)
     add_probe(registry, loop, settings)
     stop = asyncio.Event()
     watchers = asyncio.create_task(

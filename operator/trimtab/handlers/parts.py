@@ -30,7 +30,7 @@ def build_observer(settings: Settings, kube: KubeClient, cache: ClusterCache) ->
 
 
 def build_actuator(settings: Settings, kube: KubeClient, cache: ClusterCache) -> Actuator:
-    """The writing side. What it writes goes into the cache at once, so that no pass decides on what it changed itself."""
+    """The writing side. What it writes goes into the cache at once: no pass decides on what is already changed."""
     images = Images(train=settings.train_image, optimize=settings.optimize_image, serve=settings.serve_image)
     chosen = ApplySettings(images=images, usage_write_seconds=settings.loop_seconds)
     return Actuator(kube, TritonControl(), chosen, on_written=cache.put)

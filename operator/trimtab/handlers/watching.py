@@ -5,9 +5,10 @@ from typing import Any
 
 import kopf
 
+from trimtab.api import labels
 from trimtab.handlers.loop import ControlLoop
 from trimtab.handlers.settings import Settings
-from trimtab.kube.paths import Resource
+from trimtab.kube.paths import DEPLOYMENTS, JOBS, Resource
 from trimtab.observe.cache import ClusterCache
 
 
@@ -23,7 +24,18 @@ def kopf_settings(settings: Settings) -> kopf.OperatorSettings:
     chosen.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix="trimtab.dev")
     chosen.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix="trimtab.dev")
     chosen.peering.standalone = True
+    for resource in (JOBS, DEPLOYMENTS):
+        chosen.watching.label_selectors[resource.group, resource.version, resource.plural] = labels.WORKLOAD
     return chosen
+
+
+def add_login(registry: kopf.OperatorRegistry) -> None:
+    """As the rest of the operator: the pod's service account where there is one, else KUBECONFIG."""
+
+    async def login(**keywords: Any) -> kopf.ConnectionInfo | None:
+        return kopf.login_with_service_account(**keywords) or kopf.login_with_kubeconfig(**keywords)
+
+    kopf.on.login(id="login", registry=registry)(login)
 
 
 def watch(registry: kopf.OperatorRegistry, resource: Resource, cache: ClusterCache, loop: ControlLoop) -> None:

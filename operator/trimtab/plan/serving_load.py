@@ -62,7 +62,8 @@ def observe_load(state: ServingState, now: datetime, stale_seconds: float) -> Lo
 def capacity_correction(state: ServingState, profile_items_per_second: float | None) -> float | None:
     """Measured over profiled capacity of a replica, half the new measurement and half what was learned before.
 
-    The profile is of the bare model; a live server also parses, copies and batches, and shares its CPU. These overheads are much
+    The profile is of the bare model; a live server also parses, copies and batches, and shares its CPU. These
+    overheads are much
     the same for each variant: what is learned of the one that serves is the best guess for the others.
 
     Args:
