@@ -25,7 +25,8 @@ _QUANTITY = re.compile(
 )
 _LARGEST, _SMALLEST = Decimal(2**63 - 1), Decimal("1e-9")
 """Bounds of a Kubernetes quantity: the API server takes what is larger or smaller for these."""
-_DURATION = re.compile(r"(?:([0-9]{1,5})h)?(?:([0-9]{1,7})m)?(?:([0-9]{1,9})s)?", re.ASCII)
+# Hours get two digits more than the CRD allows, for what minutes and seconds carry over when it is printed again.
+_DURATION = re.compile(r"(?:([0-9]{1,7})h)?(?:([0-9]{1,7})m)?(?:([0-9]{1,9})s)?", re.ASCII)
 
 
 def parse_quantity(value: Any) -> float:

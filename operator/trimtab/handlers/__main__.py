@@ -60,7 +60,7 @@ async def operate(settings: Settings) -> None:
     loop = ControlLoop(observer, passes, settings, utc_now)
     registry = kopf.OperatorRegistry()
     for resource in WATCHED:
-        watch(registry, resource, cache, loop)
+        watch(registry, resource, cache, loop, utc_now)
     add_login(registry)
     add_probe(registry, loop, settings)
     stop = asyncio.Event()

@@ -32,7 +32,7 @@ def settle_all(snapshot: Snapshot, readings: Mapping[str, MeterReading]) -> dict
         reading = readings.get(f"{kind}/{key}")
         if reading is not None:
             units = _units(resources, hardware)
-            usages[reading.key] = settle(before or Usage(), reading, units, hardware, intensity)
+            usages[f"{kind}/{key}"] = settle(before or Usage(), reading, units, hardware, intensity)
     return usages
 
 

@@ -1,6 +1,7 @@
 """Wiring of kopf: every change goes into the cache and wakes the loop. No decision is made here."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any
 
 import kopf
@@ -38,16 +39,22 @@ def add_login(registry: kopf.OperatorRegistry) -> None:
     kopf.on.login(id="login", registry=registry)(login)
 
 
-def watch(registry: kopf.OperatorRegistry, resource: Resource, cache: ClusterCache, loop: ControlLoop) -> None:
+def watch(
+    registry: kopf.OperatorRegistry,
+    resource: Resource,
+    cache: ClusterCache,
+    loop: ControlLoop,
+    clock: Callable[[], datetime],
+) -> None:
     """Keep the cache of one resource up to date. `on.event` alone stores nothing on the object."""
 
     async def seen(event: Mapping[str, Any], **_: object) -> None:
         body = dict(event["object"])
         if event["type"] == "DELETED":
-            changed = cache.remove(resource, body["metadata"]["uid"])
+            changed = cache.remove(resource, body["metadata"]["uid"], last=body, at=clock())
         else:
-            changed = cache.put(resource, body)
-        if changed is not False:
+            changed = cache.put(resource, body, at=clock())
+        if changed:
             loop.mark_dirty()
 
     kopf.on.event(resource.group, resource.version, resource.plural, id=f"watch-{resource.plural}", registry=registry)(

@@ -17,6 +17,11 @@ def points_by_zone(sources: Iterable[CarbonState]) -> dict[str, tuple[IntensityP
     return series
 
 
+def usable_series(sources: Iterable[CarbonState], now: datetime) -> dict[str, tuple[IntensityPoint, ...]]:
+    """The series to decide on: a source in trouble counts only while what it gave reaches beyond the present."""
+    return points_by_zone(s for s in sources if not s.problem or any(p.start > now for p in s.points))
+
+
 def intensity_at(points: tuple[IntensityPoint, ...], at: datetime) -> float | None:
     """Intensity in force at an instant (gCO2e/kWh), or None before the first point or without any."""
     index = bisect_right(points, at, key=lambda point: point.start) - 1

@@ -12,7 +12,7 @@ from trimtab.api.common import Resources
 from trimtab.plan.capacity import Capacity
 from trimtab.plan.conditions import condition
 from trimtab.plan.decisions import ConditionValue, ObjectConditions, Plan, VariantDecision
-from trimtab.plan.intensity import current_intensities, next_change, points_by_zone
+from trimtab.plan.intensity import current_intensities, next_change, usable_series
 from trimtab.plan.policy import applies, effective_policy
 from trimtab.plan.rates import units_per_replica
 from trimtab.plan.serving import plan_serving
@@ -33,7 +33,7 @@ _State = TypeVar("_State", ServingState, VariantState)
 
 def plan(snapshot: Snapshot) -> Plan:
     """Decide everything. The same Snapshot always gives the same Plan."""
-    series = points_by_zone(snapshot.carbon)
+    series = usable_series(snapshot.carbon, snapshot.taken_at)
     intensities = current_intensities(series, snapshot.taken_at)
     capacity = Capacity(snapshot.hardware)
     variants = tuple(plan_variant(v, snapshot) for v in _by_age(snapshot.variants))

@@ -3,7 +3,7 @@
 from trimtab.api.common import Reason
 from trimtab.plan.conditions import carbon_condition, condition, metrics_condition
 from trimtab.plan.decisions import ConditionValue
-from trimtab.plan.intensity import intensity_at, points_by_zone
+from trimtab.plan.intensity import intensity_at, usable_series
 from trimtab.plan.serving_load import Load
 from trimtab.plan.serving_options import ServingOption
 from trimtab.plan.snapshot import ServingState, Snapshot
@@ -74,6 +74,6 @@ def serving_conditions(
     else:
         conditions.append(condition("TargetsFeasible", False, reasons[0].code, reasons[0].message))
     zone = option.candidate.hardware.spec.grid_zone
-    points = points_by_zone(snapshot.carbon).get(zone, ())
+    points = usable_series(snapshot.carbon, snapshot.taken_at).get(zone, ())
     conditions.append(carbon_condition(snapshot, zone, intensity_at(points, snapshot.taken_at) is not None))
     return tuple(conditions)

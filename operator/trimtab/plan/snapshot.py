@@ -86,7 +86,7 @@ class PolicyState(Fact):
     """An EfficiencyPolicy, or a ClusterEfficiencyPolicy when `meta.namespace` is empty."""
 
     meta: ObjectMeta
-    spec: ClusterEfficiencyPolicySpec | EfficiencyPolicySpec
+    spec: EfficiencyPolicySpec | ClusterEfficiencyPolicySpec
     status: EfficiencyPolicyStatus = EfficiencyPolicyStatus()
 
 
