@@ -41,6 +41,11 @@ class ServeConfig(WorkloadConfig):
     """Threads of one run."""
     exit_timeout_seconds: int = Field(default=20, ge=0)
     """How long Triton lets requests finish after SIGTERM."""
+    max_connection_age_seconds: float = Field(default=3, gt=0)
+    """Age at which a gRPC connection is handed back gracefully, so that any client follows the Service's endpoints.
+
+    At SIGTERM Triton unloads its models at once, and what still comes over open connections fails: a pod has to leave
+    the endpoints, and its preStop hook has to last longer than this, before the signal."""
     address: str = "0.0.0.0"
     """Address to listen on."""
     http_port: int = Field(default=8000, gt=0, lt=65536)

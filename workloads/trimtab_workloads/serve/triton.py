@@ -68,6 +68,7 @@ def command(config: ServeConfig, repository: Path, backends: Path) -> list[str]:
         f"--http-port={config.http_port}",
         f"--grpc-address={config.address}",
         f"--grpc-port={config.grpc_port}",
+        f"--grpc-max-connection-age={round(config.max_connection_age_seconds * 1000)}",
         f"--metrics-address={config.address}",
         f"--metrics-port={config.metrics_port}",
         "--allow-gpu-metrics=false",
