@@ -108,6 +108,11 @@ class Cluster:
             and _answers(f"http://{Subnet(record.subnet_index).node}:8181/ready")
         )
 
+    @property
+    def kubectl_path(self) -> Path:
+        """A kubectl of the cluster's version."""
+        return ensure(["kubernetes"])["kubectl"]
+
     def kubectl(self, *arguments: str | Path, text_input: str | None = None) -> str:
         """Run kubectl as the administrator and return what it printed.
 
@@ -273,7 +278,7 @@ class Cluster:
         self.paths.record.write_text(json.dumps(asdict(changed)))
 
     def _kubectl(self) -> list[str | Path]:
-        return [ensure(["kubernetes"])["kubectl"], "--kubeconfig", self.kubeconfig]
+        return [self.kubectl_path, "--kubeconfig", self.kubeconfig]
 
     def _node_ready(self) -> bool:
         if not self.kubeconfig.exists():
