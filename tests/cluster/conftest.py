@@ -16,7 +16,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if here in item.path.parents:
             item.add_marker(pytest.mark.cluster)
-            # Before xdist reads the groups (tryfirst). With --dist loadgroup: all in one process, so that there is one cluster.
+            # Before xdist reads the groups (tryfirst); all in one process with --dist loadgroup, so one cluster.
             item.add_marker(pytest.mark.xdist_group("cluster"))
 
 

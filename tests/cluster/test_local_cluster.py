@@ -59,7 +59,7 @@ spec:
       image: {IMAGE}
       command: [python3, -m, http.server, "8000", --directory, /shared]
       readinessProbe: {{httpGet: {{port: 8000}}, periodSeconds: 1}}
-      resources: {{limits: {{cpu: 200m, memory: 128Mi}}}}
+      resources: {{requests: {{cpu: 100m, memory: 128Mi}}, limits: {{cpu: 200m, memory: 256Mi}}}}
       volumeMounts: [{{name: shared, mountPath: /shared}}]
   volumes: [{{name: shared, persistentVolumeClaim: {{claimName: shared}}}}]
 ---
