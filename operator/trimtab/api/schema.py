@@ -150,7 +150,7 @@ NAME_MESSAGE = "must be the name of an object: lower case letters, digits and '-
 
 
 def _check_name(value: str) -> str:
-    if not re.match(NAME_PATTERN, value):
+    if not re.fullmatch(NAME_PATTERN, value):
         raise ValueError(NAME_MESSAGE)
     return value
 

@@ -111,8 +111,8 @@ class ServingWorkloadSpec(ApiModel):
     max_replicas: Annotated[int, Field(ge=1, le=4096)] = 10
     """Most replicas to scale to."""
     replicas: Annotated[int | None, Field(ge=1, le=4096)] = None
-    """Fixes the number of replicas (the scale subresource writes it, so an HPA may); unset means that trimtab
-    chooses."""
+    """Fixes the number of replicas (the scale subresource writes it); unset means that trimtab chooses.
+    Set it at first where an HPA shall write it: the API server can only scale what has a count."""
     hardware: Hardware = Hardware()
     """Where it may run."""
     triton: TritonSettings = TritonSettings()

@@ -1,0 +1,228 @@
+"""Bad manifests are refused by `kubectl apply` with one line that names the field and says what would be right."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from tests.control_plane.crds import LEAST, Resources, manifest
+
+CHANGED = "cannot be changed after creation: delete the"
+SHARE = 'must be a share between 0 and 1, such as "0.95"'
+DURATION = 'such as "90s", "15m" or "1h30m"'
+MEMORY = 'must be a memory size of at least 64Mi, such as "512Mi" or "2Gi"'
+AMOUNT = 'such as 2, "0.5" or "250m"'
+NAME = "must be the name of an object: lower case letters, digits and '-', at most 63 characters"
+NOTE = "some validation rules were not checked because the object was invalid"
+"""The API server's own remark, beside an error of type: no second error."""
+
+
+@pytest.fixture(scope="module")
+def resources(crds) -> Iterator[Resources]:
+    with Resources.of(crds, __name__) as resources:
+        yield resources
+
+
+def _with(kind: str, path: str, value: Any) -> dict[str, Any]:
+    """The least manifest of the kind, with a value put at the path (`targets.minAccuracy`) or, for None, taken away."""
+    body: dict[str, Any] = json.loads(json.dumps(manifest(kind, name="wrong")))
+    *parents, last = path.split(".")
+    at = body["spec"]
+    for parent in parents:
+        at = at.setdefault(parent, {})
+    if value is None:
+        del at[last]
+    else:
+        at[last] = value
+    return body
+
+
+def _complaints(resources: Resources, body: dict[str, Any]) -> list[str]:
+    """What kubectl says is wrong, a line for each."""
+    refused = resources.try_kubectl("apply", "-f-", input=json.dumps(body))
+    assert refused.returncode != 0, f"accepted: {body}"
+    lines = [line.removeprefix("* ") for line in refused.stderr.splitlines() if NOTE not in line]
+    return [line for line in lines if not line.endswith("is invalid: ")]
+
+
+TW, SW, MV, EP, HW, CS = (
+    "TrainingWorkload", "ServingWorkload", "ModelVariant", "EfficiencyPolicy", "HardwareClass", "CarbonSource",
+)  # fmt: skip
+STEPS = {"prune": {"amount": "0.5"}, "quantize": {}}
+PROFILE = {"hardwareClass": "gpu", "samplesPerSecond": 10}
+EXPRESSION = {"key": "team", "operator": "In"}
+TRACE = {"namespace": "default", "name": "trace", "key": "de.csv"}
+
+BAD: list[tuple[str, str, Any, str, str]] = [
+    # Unknown fields: kubectl's strict decoding names them.
+    (TW, "torch.epoch", 3, 'unknown field "spec.torch.epoch"', "strict decoding error"),
+    (SW, "minreplicas", 3, 'unknown field "spec.minreplicas"', "strict decoding error"),
+    (HW, "power.watts", 3, 'unknown field "spec.power.watts"', "strict decoding error"),
+    # Missing fields.
+    (TW, "checkpoint", None, "spec.checkpoint", "checkpoint.claimName must be set with torch"),
+    (SW, "targets", None, "spec.targets", "Required value"),
+    (SW, "targets.latency", None, "spec.targets.latency", "Required value"),
+    (HW, "price", None, "spec.price", "Required value"),
+    (HW, "gridZone", None, "spec.gridZone", "Required value"),
+    (MV, "source", None, "spec.source", "Required value"),
+    # Wrong units.
+    (TW, "resources.memory", "5GB", "spec.resources.memory", MEMORY),
+    (TW, "resources.memory", "1Mi", "spec.resources.memory", MEMORY),
+    (TW, "resources.memory", 5, "spec.resources.memory", MEMORY),
+    (SW, "resources.memory", "2 GiB", "spec.resources.memory", MEMORY),
+    (TW, "resources.cpu", "2 cores", "spec.resources.cpu", AMOUNT),
+    (TW, "resources.cpu", "0", "spec.resources.cpu", "must be a number above zero"),
+    (TW, "resources.cpu", 0.5, "spec.resources.cpu", "must be of type integer,string"),
+    (TW, "torch.learningRate", "-0.1", "spec.torch.learningRate", "must be a number above zero"),
+    (TW, "targets.completeWithin", "3 hours", "spec.targets.completeWithin", DURATION),
+    (TW, "targets.completeWithin", "1d", "spec.targets.completeWithin", DURATION),
+    (TW, "targets.completeWithin", 3600, "spec.targets.completeWithin", DURATION),
+    (TW, "targets.completeWithin", "0s", "spec.targets.completeWithin", "must be a duration above zero"),
+    (TW, "checkpoint.interval", "30", "spec.checkpoint.interval", DURATION),
+    (SW, "scaling.scaleDownStabilization", "5min", "spec.scaling.scaleDownStabilization", DURATION),
+    (MV, "timeout", "1,5h", "spec.timeout", DURATION),
+    (EP, "carbon.allowedDelay", "half a day", "spec.carbon.allowedDelay", DURATION),
+    (CS, "forecastHorizon", "2 days", "spec.forecastHorizon", DURATION),
+    (TW, "targets.minAccuracy", "95", "spec.targets.minAccuracy", SHARE),
+    (TW, "targets.minAccuracy", 95, "spec.targets.minAccuracy", SHARE),
+    (TW, "targets.minAccuracy", "95%", "spec.targets.minAccuracy", SHARE),
+    (TW, "targets.minAccuracy", 0.95, "spec.targets.minAccuracy", "must be of type integer,string"),
+    (SW, "targets.minAccuracy", "-0.1", "spec.targets.minAccuracy", SHARE),
+    (MV, "gate.maxAccuracyDrop", "2%", "spec.gate.maxAccuracyDrop", SHARE),
+    (MV, "steps", [{"prune": {"amount": "50"}}], "spec.steps[0].prune.amount", SHARE),
+    (SW, "targets.latency.milliseconds", "50ms", "spec.targets.latency.milliseconds", "must be of type integer"),
+    (SW, "targets.latency.milliseconds", 0, "spec.targets.latency.milliseconds", "greater than or equal to 1"),
+    (SW, "targets.latency.percentile", "p96", "spec.targets.latency.percentile", '"p50", "p90", "p95", "p99"'),
+    (EP, "limits.powerWatts", "3 kW", "spec.limits.powerWatts", AMOUNT),
+    (EP, "limits.costUSDPerHour", "-1", "spec.limits.costUSDPerHour", "must be a number that is not negative"),
+    (HW, "price.usdPerHour", "-0.5", "spec.price.usdPerHour", "must be a number that is not negative"),
+    (HW, "price.usdPerHour", -1, "spec.price.usdPerHour", "must be a number that is not negative"),
+    (HW, "price.usdPerHour", "$5", "spec.price.usdPerHour", AMOUNT),
+    (HW, "pue", "0", "spec.pue", "must be a number above zero"),
+    (CS, "static.gramsPerKWh", -3, "spec.static.gramsPerKWh", "greater than or equal to 0"),
+    # Wrong references and names.
+    (TW, "checkpoint.claimName", "My_Claim", "spec.checkpoint.claimName", NAME),
+    (TW, "torch.model", "Digits CNN", "spec.torch.model", "lower case letters, digits and '-', such as"),
+    (TW, "hardware.classes", ["cpu", "GPU!"], "spec.hardware.classes[1]", NAME),
+    (SW, "variants", ["ok", "not/ok"], "spec.variants[1]", NAME),
+    (SW, "model", "-digits", "spec.model", NAME),
+    (MV, "source.trainingWorkload", "Digits", "spec.source.trainingWorkload", NAME),
+    # Impossible ranges and combinations.
+    (TW, "torch", None, "spec.torch", "exactly one of torch and template must be set"),
+    (TW, "minReplicas", 3, "spec.minReplicas", "must not be above maxReplicas (1 unless set)"),
+    (TW, "replicas", 3, "spec.replicas", "must lie between minReplicas and maxReplicas"),
+    (TW, "torch.epochs", 0, "spec.torch.epochs", "greater than or equal to 1"),
+    (SW, "minReplicas", 11, "spec.minReplicas", "must not be above maxReplicas (10 unless set)"),
+    (SW, "fallback", {"replicas": 11}, "spec.fallback.replicas", "must not be above maxReplicas"),
+    (HW, "power.peakWatts", 5, "spec.power.peakWatts", "must not be below idleWatts"),
+    (HW, "power.idleWatts", "1k", "spec.power.peakWatts", "must not be below idleWatts"),
+    (HW, "nodeSelector", {}, "spec.nodeSelector", "at least 1 properties"),
+    (MV, "steps", [{}], "spec.steps[0]", "each step must be exactly one of prune and quantize"),
+    (MV, "steps", [STEPS], "spec.steps[0]", "each step must be exactly one of prune and quantize"),
+    (MV, "steps", [{"quantize": {"mode": "dynamically"}}], "spec.steps[0].quantize.mode", '"static", "dynamic"'),
+    (MV, "steps", [{"quantize": {"dtype": "int4"}}], "spec.steps[0].quantize.dtype", 'supported values: "int8"'),
+    (CS, "static", None, "spec.static", "exactly one of static and configMap must be set"),
+    (CS, "configMap", TRACE, "spec.static", "exactly one of static and configMap must be set"),
+    (CS, "replay", {"start": "2024-01-01T00:00:00Z"}, "spec.replay", "replay needs configMap"),
+    (EP, "mode", "enforce", "spec.mode", 'supported values: "Off", "Recommend", "Enforce"'),
+    (EP, "serving.prefer", "Speed", "spec.serving.prefer", 'supported values: "Cost", "Accuracy"'),
+    (
+        EP,
+        "selector.matchExpressions",
+        [EXPRESSION],
+        "spec.selector.matchExpressions[0].values",
+        "In and NotIn need values",
+    ),
+    (HW, "tolerations", [{"operator": "Is"}], "spec.tolerations[0].operator", 'supported values: "Exists", "Equal"'),
+    # Duplicates.
+    (SW, "variants", ["a", "a"], "spec.variants[1]", "Duplicate value"),
+    (SW, "variants", [], "spec.variants", "at least 1 items"),
+    (TW, "profiles", [PROFILE, PROFILE], "spec.profiles[1]", "Duplicate value"),
+    (MV, "benchmark.batches", [8, 8], "spec.benchmark.batches[1]", "Duplicate value"),
+]
+
+
+@pytest.mark.parametrize(("kind", "path", "value", "field", "right"), BAD, ids=lambda part: str(part)[:40])
+def test_a_bad_manifest_is_refused_with_one_line(
+    resources: Resources, kind: str, path: str, value: Any, field: str, right: str
+) -> None:
+    (line,) = _complaints(resources, _with(kind, path, value))
+    assert field in line
+    assert right in line
+
+
+def test_torch_and_template_exclude_each_other(resources: Resources) -> None:
+    body = _with(TW, "template", {"spec": {}})
+    body["spec"]["work"] = {"totalSamples": 5}
+    (line,) = _complaints(resources, body)
+    assert "spec.torch: " in line
+    assert "exactly one of torch and template must be set" in line
+
+
+def test_a_template_needs_the_total_work(resources: Resources) -> None:
+    (line,) = _complaints(resources, manifest(TW, {"template": {"spec": {}}}))
+    assert "spec.work: " in line
+    assert "work.totalSamples must be set with a template" in line
+
+
+def test_all_mistakes_are_told_at_once(resources: Resources) -> None:
+    body = _with(TW, "resources", {"memory": "5GB"})
+    body["spec"]["targets"] = {"completeWithin": "3 hours", "minAccuracy": "95"}
+    lines = _complaints(resources, body)
+    assert sorted(line.split(":")[0] for line in lines) == [
+        "spec.resources.memory",
+        "spec.targets.completeWithin",
+        "spec.targets.minAccuracy",
+    ]
+
+
+def test_a_replay_needs_a_moment(resources: Resources) -> None:
+    body = manifest(CS, {"zone": "DE", "configMap": TRACE, "replay": {"start": "last winter"}})
+    (line,) = _complaints(resources, body)
+    assert "spec.replay.start" in line
+    assert "date-time" in line
+
+
+@pytest.mark.parametrize("name", ["a.b", "x" * 64])
+def test_a_name_that_no_label_could_carry_is_refused(resources: Resources, name: str) -> None:
+    (line,) = _complaints(resources, manifest(TW, name=name))
+    assert "metadata.name" in line
+    assert "at most 63 characters" in line
+
+
+TEMPLATE = {"template": {"spec": {}}, "work": {"totalSamples": 5}, "checkpoint": LEAST[TW]["checkpoint"]}
+EDITS: list[tuple[str, dict[str, Any], str, str]] = [
+    (
+        TW,
+        {"torch": {"epochs": 99}},
+        "spec.torch",
+        f"torch {CHANGED} TrainingWorkload and create it anew, or use another name",
+    ),
+    (TW, {"torch": {"seed": 1}}, "spec.torch", f"torch {CHANGED} TrainingWorkload"),
+    (TW, {"torch": None} | TEMPLATE, "spec.torch", f"torch {CHANGED} TrainingWorkload"),
+    (TW, {"checkpoint": {"claimName": "other"}}, "spec.checkpoint", f"checkpoint.claimName {CHANGED} TrainingWorkload"),
+    (MV, {"source": {"trainingWorkload": "other"}}, "spec.source", f"{CHANGED} ModelVariant and create it anew"),
+]
+
+
+@pytest.mark.parametrize(("kind", "edit", "field", "right"), EDITS)
+def test_what_a_running_object_rests_on_cannot_be_edited(
+    resources: Resources, kind: str, edit: dict[str, Any], field: str, right: str
+) -> None:
+    resources.apply(manifest(kind))
+    spec = {key: value for key, value in (LEAST[kind] | edit).items() if value is not None}
+    (line,) = _complaints(resources, manifest(kind, spec))
+    assert field in line
+    assert right in line
+
+
+def test_the_rest_can_be_edited(resources: Resources) -> None:
+    resources.apply(manifest(TW, name="resized"))
+    checkpoint = LEAST[TW]["checkpoint"] | {"interval": "1m"}
+    edit = {"maxReplicas": 4, "suspend": True, "checkpoint": checkpoint, "targets": {"completeWithin": "2h"}}
+    stored = resources.apply(manifest(TW, LEAST[TW] | edit, name="resized"))
+    assert stored["spec"]["maxReplicas"] == 4
+    assert stored["metadata"]["generation"] == 2
+    template = {key: value for key, value in TEMPLATE.items() if key != "checkpoint"}
+    resources.apply(manifest(TW, template, name="own"))
+    assert resources.apply(manifest(TW, TEMPLATE, name="own"))["spec"]["checkpoint"]["claimName"] == "state"
