@@ -51,8 +51,22 @@ class Server:
             return False
 
 
+@pytest.fixture(scope="module")
+def server(variants, tmp_path_factory):
+    """A server that the tests leave as they found it."""
+    with serving(variants, tmp_path_factory.mktemp("serving")) as it:
+        yield it
+
+
 @pytest.fixture
-def server(variants, tmp_path):
+def doomed(variants, tmp_path):
+    """A server that a test may ruin."""
+    with serving(variants, tmp_path) as it:
+        yield it
+
+
+@contextlib.contextmanager
+def serving(variants, tmp_path):
     http, grpc, metrics = processes.free_ports(3)
     active = tmp_path / "version"
     active.write_text("1\n")
@@ -72,14 +86,22 @@ def server(variants, tmp_path):
         "metricsPort": metrics,
         "workDirectory": str(tmp_path),
     }
+    regions = f"trimtab-triton-{grpc}-"
+    # What a killed server left in /dev/shm must not stay.
+    stale = Path("/dev/shm", f"{regions}left-behind")
+    stale.touch()
     with processes.entry("serve", config, tmp_path / "server") as entry:
         it = Server(entry, http, grpc, metrics, late)
         eventually(lambda: entry.process.poll() is not None or it.ready(), entry.text)
         assert entry.process.poll() is None, entry.text()
+        assert not stale.exists()
+        assert list(stale.parent.glob(f"{regions}*")), "the prefix is not that of the regions"
         yield it
         if entry.process.poll() is None:
             entry.process.terminate()
             entry.process.wait(processes.PATIENCE_SECONDS)
+    for left in stale.parent.glob(f"{regions}*"):
+        left.unlink()
 
 
 def load_config(server, trained, **changes):
@@ -170,16 +192,16 @@ def wait(start):
     return started
 
 
-def test_the_probe_sees_a_dead_backend_that_triton_calls_ready(server, tmp_path):
-    config = {"model": "digits", "httpPort": server.http}
+def test_the_probe_sees_a_dead_backend_that_triton_calls_ready(doomed, tmp_path):
+    config = {"model": "digits", "httpPort": doomed.http}
     alive = processes.run("serve.probe", config, tmp_path / "alive")
     assert alive.process.returncode == 0, alive.text()
-    for stub in stubs_of(server.entry.process.pid):
+    for stub in stubs_of(doomed.entry.process.pid):
         os.kill(stub, signal.SIGKILL)
     dead = processes.run("serve.probe", config, tmp_path / "dead")
     assert dead.process.returncode == 1
     assert dead.text().startswith("inference failed: ")
-    assert server.ready()
+    assert doomed.ready()
 
 
 def stubs_of(pid):
@@ -191,14 +213,14 @@ def stubs_of(pid):
     return found
 
 
-def test_a_stopping_server_answers_what_it_accepted(server, trained, tmp_path):
+def test_a_stopping_server_answers_what_it_accepted(doomed, trained, tmp_path):
     """Requests in flight at SIGTERM are answered; later ones fail at once, are counted, and are not sent again.
 
     That Triton refuses them on open connections is why a pod must be drained before the signal.
     """
-    with load(server, trained, tmp_path / "load", 100) as running:
-        server.entry.process.terminate()
-        assert server.entry.wait() == 0, server.entry.text()
+    with load(doomed, trained, tmp_path / "load", 100) as running:
+        doomed.entry.process.terminate()
+        assert doomed.entry.wait() == 0, doomed.entry.text()
         seconds_more(running, 1)
         running.process.send_signal(signal.SIGTERM)
         assert running.wait() == 0

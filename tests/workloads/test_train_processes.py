@@ -7,13 +7,19 @@ import signal
 import urllib.request
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("sklearn")
 
 from tests.workloads import processes  # noqa: E402
 from tests.workloads.conftest import training  # noqa: E402
-from trimtab_workloads.train import checkpoint, model  # noqa: E402
+from trimtab_workloads.common.stop import StopRequest  # noqa: E402
+from trimtab_workloads.train import checkpoint, data, model, state  # noqa: E402
+from trimtab_workloads.train.config import TrainConfig  # noqa: E402
+from trimtab_workloads.train.group import Group  # noqa: E402
+from trimtab_workloads.train.loop import Hooks, Loop  # noqa: E402
+from trimtab_workloads.train.metrics import RankMetrics  # noqa: E402
 
 
 @contextlib.contextmanager
@@ -61,11 +67,11 @@ def test_work_is_done_exactly_once_across_a_stop_a_torn_checkpoint_and_another_w
     assert result["accuracyLow"] < result["accuracy"] < result["accuracyHigh"]
 
     # The same training, never stopped and alone, comes to the same weights but for the order of sums.
-    alone = processes.run(
-        "train", config | {"directory": str(tmp_path / "alone"), "samplesPerSecondLimit": None}, tmp_path / "third"
-    )
-    assert alone.process.returncode == 0, alone.text()
-    pairs = zip(weights(directory), weights(tmp_path / "alone"), strict=True)
+    settings = TrainConfig.model_validate(config | {"samplesPerSecondLimit": None})
+    loop = Loop(settings, data.load(), Group(0, 1), RankMetrics(CollectorRegistry()), StopRequest())
+    alone = state.start(settings, loop.plan.samples)
+    assert loop.run(alone, Hooks())
+    pairs = zip(weights(directory), alone.model.state_dict().values(), strict=True)
     for a, b in pairs:
         torch.testing.assert_close(a, b, rtol=0.02, atol=0.002)
 

@@ -15,6 +15,7 @@ def run(config: ServeConfig) -> int:
     active = repository.active_version(config)
     path = repository.build(config, active)
     backends = triton.backend_directory(config.work_directory)
+    triton.remove_stale_shared_memory(config)
     arguments = triton.command(config, path, backends)
     log("serving", model=config.model, active_version=active, command=arguments)
     os.execve(arguments[0], arguments, triton.environment(config, dict(os.environ)))

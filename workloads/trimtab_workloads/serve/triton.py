@@ -10,9 +10,10 @@ from pathlib import Path
 
 from trimtab_workloads.serve.config import ServeConfig
 
-# Twice what the largest batch needs (32 x 64 floats in, 32 x 10 out, for some requests at a time) would be less than
-# Triton's own floor; a container's /dev/shm is 64 MiB by default, and each instance takes one region.
+# A batch is a few kilobytes. A container's /dev/shm has 64 MiB by default, and each instance takes a region, two while
+# versions are switched; they grow when they must.
 _SHARED_MEMORY_BYTES = 1 << 20
+_SHARED_MEMORY = Path("/dev/shm")
 _QUANTILES = "0.5:0.05,0.9:0.01,0.95:0.005,0.99:0.001"
 
 
@@ -49,6 +50,17 @@ def backend_directory(work_directory: Path) -> Path:
     return backends
 
 
+def shared_memory_prefix(config: ServeConfig) -> str:
+    """What the names of the server's regions in /dev/shm begin with; no two servers of a host share a port."""
+    return f"trimtab-triton-{config.grpc_port}-"
+
+
+def remove_stale_shared_memory(config: ServeConfig) -> None:
+    """Removes the regions that a killed server left: /dev/shm outlives a container's restart, and would fill up."""
+    for path in _SHARED_MEMORY.glob(f"{shared_memory_prefix(config)}*"):
+        path.unlink(missing_ok=True)
+
+
 def command(config: ServeConfig, repository: Path, backends: Path) -> list[str]:
     """The command line of tritonserver."""
     triton = installation()
@@ -62,6 +74,7 @@ def command(config: ServeConfig, repository: Path, backends: Path) -> list[str]:
         f"--exit-timeout-secs={config.exit_timeout_seconds}",
         f"--backend-directory={backends}",
         f"--backend-config=python,shm-default-byte-size={_SHARED_MEMORY_BYTES}",
+        f"--backend-config=python,shm-region-prefix-name={shared_memory_prefix(config)}",
         f"--backend-config=python,shm-growth-byte-size={_SHARED_MEMORY_BYTES}",
         f"--cache-directory={triton / 'caches'}",
         f"--http-address={config.address}",
