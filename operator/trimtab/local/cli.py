@@ -28,6 +28,8 @@ def up(
 ) -> None:
     """Start a cluster; the first time builds Kubernetes and the images, later ones take seconds."""
     chosen = {"all": catalog.available(), "none": []}.get(images, images.split(","))
+    if images == "all" and not chosen:
+        say(f"no images to load: they are built from a checkout of the repository, and {catalog.REPOSITORY} is none")
     with plain_errors():
         cluster = Cluster(name)
         cluster.up(images=chosen)

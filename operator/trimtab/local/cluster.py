@@ -26,6 +26,8 @@ from trimtab.local.network import Subnet
 from trimtab.local.paths import PACKAGE, ClusterPaths, state_dir
 from trimtab.local.process import last_lines, run, succeeds, wait_until
 
+_DEFAULT_ACCOUNT = ("get", "serviceaccount", "default")
+
 
 @dataclass(frozen=True)
 class Record:
@@ -92,7 +94,7 @@ class Cluster:
     @staticmethod
     def names() -> list[str]:
         """Return the names of the clusters that are up, or were not taken down entirely."""
-        return sorted(path.parent.name for path in state_dir().glob("clusters/*/cluster.json"))
+        return sorted(path.parent.name for path in state_dir().glob("clusters/*/run"))
 
     def is_running(self) -> bool:
         """Whether its first process is alive."""
@@ -137,7 +139,10 @@ class Cluster:
                 require_packages()
             programs = ensure()
             built = ensure_built(images)
-            if self.is_ready():
+            if self.is_running() and self.record is not None:
+                # Perhaps busy, perhaps still starting after a component failed: never throw away what runs.
+                again = f"the running cluster (`trimtab local down --name {self.name}` ends it)"
+                self._wait(again, self.is_ready, 60)
                 self._load_missing(built)
                 return
             self._tear_down()
@@ -204,6 +209,8 @@ class Cluster:
             self.kubectl("apply", "-f", "-", text_input=addons.manifests(paths.run))
         with step("node"):
             self._wait("the node", self._node_ready, 90)
+            # Pods are refused before it is there.
+            self._wait("the default service account", lambda: succeeds([*self._kubectl(), *_DEFAULT_ACCOUNT]), 60)
         with step("cluster DNS"):
             self._wait("the DNS", lambda: _answers(f"http://{subnet.node}:8181/ready"), 60)
 

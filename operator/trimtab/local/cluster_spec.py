@@ -168,8 +168,8 @@ class SpecWriter:
             f"--kubeconfig={self._component_kubeconfig('kwok')}",
             "--manage-nodes-with-label-selector=type=kwok",
             "--node-lease-duration-seconds=40",
-            f"--node-ip={subnet.node}",
-            "--cidr=192.0.2.0/24",
+            f"--node-ip={network.SIMULATED_NODE}",
+            f"--cidr={network.SIMULATED_PODS}",
             *(f"--config={path}" for path in sorted((PACKAGE / "kwok").glob("*.yaml"))),
         ]
         commands = control_plane_commands

@@ -11,6 +11,11 @@ from trimtab.local.process import run, succeeds
 
 # Of 10.0.0.0/8, the upper part: the lower one is what home and company networks use.
 _CANDIDATES = range(201, 251)
+# What simulated nodes and pods are said to have: addresses that are nobody's (RFC 2544), and here lead nowhere. A
+# simulated node must not have the real one's, or the real kubelet would be asked in its name and counted twice.
+_SIMULATED = "198.18.0.0/15"
+SIMULATED_NODE = "198.18.0.1"
+SIMULATED_PODS = "198.19.0.0/16"
 
 
 @dataclass(frozen=True)
@@ -104,6 +109,8 @@ def inside_commands(subnet: Subnet) -> list[list[str]]:
         ["ip", "address", "add", f"{subnet.node}/30", "dev", "eth0"],
         ["ip", "link", "set", "eth0", "up"],
         ["ip", "route", "add", "default", "via", subnet.host],
+        # An answer at once instead of a time-out.
+        ["ip", "route", "add", "unreachable", _SIMULATED],
     ]
 
 

