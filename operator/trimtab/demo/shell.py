@@ -29,7 +29,10 @@ class Shell:
     narrator: Narrator
 
     def _run(self, command: list[str], text: str | None = None) -> str:
-        done = subprocess.run(command, input=text, capture_output=True, text=True, cwd=self.root, timeout=300)
+        try:
+            done = subprocess.run(command, input=text, capture_output=True, text=True, cwd=self.root, timeout=300)
+        except subprocess.TimeoutExpired as error:
+            raise DemoError(f"{' '.join(command)}: no answer in 300 s") from error
         if done.returncode != 0:
             raise DemoError(f"{' '.join(command)}\n{done.stderr.strip()}")
         return done.stdout

@@ -20,7 +20,8 @@ def state_of(item: Object) -> str:
 def install(shell: Shell, values: tuple[str, ...] = ()) -> None:
     """1. The chart: operator, CRDs, RBAC, Prometheus."""
     shell.helm("upgrade", "--install", "trimtab", "helm/trimtab", "-n", "trimtab-system", "--create-namespace", *values)
-    shell.kubectl("rollout", "status", "deployment", "-n", "trimtab-system", "--timeout=180s")
+    for deployment in ("trimtab-prometheus", "trimtab-operator"):
+        shell.kubectl("rollout", "status", f"deployment/{deployment}", "-n", "trimtab-system", "--timeout=180s")
 
 
 def configure(shell: Shell) -> None:

@@ -1,11 +1,14 @@
 """Builds the observer and the actuator from the settings."""
 
+from typing import Any
+
 from trimtab.apply.actuator import Actuator
 from trimtab.apply.settings import ApplySettings, Images
 from trimtab.apply.triton import TritonControl
 from trimtab.handlers.settings import Settings
 from trimtab.kube.client import KubeClient
-from trimtab.observe.cache import ClusterCache
+from trimtab.kube.paths import Resource
+from trimtab.observe.cache import WATCHED, ClusterCache
 from trimtab.observe.observer import Observer
 from trimtab.observe.prometheus import Prometheus
 from trimtab.observe.settings import ObserveSettings
@@ -33,4 +36,9 @@ def build_actuator(settings: Settings, kube: KubeClient, cache: ClusterCache) ->
     """The writing side. What it writes goes into the cache at once: no pass decides on what is already changed."""
     images = Images(train=settings.train_image, optimize=settings.optimize_image, serve=settings.serve_image)
     chosen = ApplySettings(images=images, usage_write_seconds=settings.loop_seconds)
-    return Actuator(kube, TritonControl(), chosen, on_written=cache.put)
+
+    def remember(resource: Resource, written: dict[str, Any]) -> None:
+        if resource in WATCHED:
+            cache.put(resource, written)
+
+    return Actuator(kube, TritonControl(), chosen, on_written=remember)

@@ -80,7 +80,13 @@ def _hooks(config: TrainConfig, whole: metrics.TrainingMetrics | None, rank: int
     if whole is None:
         return Hooks()
 
+    first = True
+
     def after_step(state: TrainState) -> None:
+        nonlocal first
+        if first:
+            first = False
+            log("first_step", rank=rank, step=state.step, completed_samples=state.completed_samples)
         whole.progress.set(state.completed_samples)
         whole.loss.set(state.loss)
 

@@ -79,7 +79,7 @@ def _template_pod(template: Manifest, state: TrainingState, hardware: HardwareCl
 def _pod_template(state: TrainingState, decision: TrainingDecision, hardware: HardwareClassSpec, images: Images) -> Manifest:  # fmt: skip # noqa: E501
     work, template = state.spec.work, state.spec.template or {}
     given = template.get("metadata") or {}
-    facts = {labels.WORKLOAD_UID: state.meta.uid}
+    facts = {labels.WORKLOAD_UID: state.meta.uid, labels.GANG_SIZE: str(decision.replicas)}
     if state.spec.torch is not None:
         spec = _torch_pod(state, decision.replicas, hardware, images)
         facts |= {labels.SCRAPE: "true", labels.SCRAPE_PORT: str(_METRICS_PORT), labels.MODEL: state.spec.torch.model}

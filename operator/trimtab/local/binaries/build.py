@@ -68,7 +68,11 @@ def _build(go: Path, family: Family, progress: Progress) -> None:
         "GOWORK": "off",
     }
     packages = sorted(family.packages.values())
-    listed = run([go, "list", "-deps", *packages], environment=environment, directory=family.source)
+    listed = run(
+        [go, "list", "-tags", ",".join(family.tags), "-deps", *packages],
+        environment=environment,
+        directory=family.source,
+    )
     progress.update(task, total=len(listed.splitlines()), description=f"{family.name} {family.version}")
     scratch = family.directory.with_name(family.directory.name + ".partial")
     shutil.rmtree(scratch, ignore_errors=True)
@@ -82,6 +86,8 @@ def _build(go: Path, family: Family, progress: Progress) -> None:
         "build",
         "-v",
         "-trimpath",
+        "-tags",
+        ",".join(family.tags),
         "-ldflags",
         family.linker_flags,
         "-o",

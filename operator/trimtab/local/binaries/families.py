@@ -22,6 +22,8 @@ class Family:
         packages: Program name to the package that it is built from.
         version_flag: What makes each program print its version.
         stamps: Variables that are set to the version at link time.
+        tags: Build tags.
+        version_override: What the stamps are set to, where the module's version is not the program's.
     """
 
     name: str
@@ -29,6 +31,8 @@ class Family:
     packages: dict[str, str]
     version_flag: str = "--version"
     stamps: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    version_override: str = ""
 
     @property
     def source(self) -> Path:
@@ -47,7 +51,8 @@ class Family:
     @property
     def linker_flags(self) -> str:
         """What the linker is told: no symbol tables, and the version."""
-        return " ".join(["-s -w", *(f"-X {variable}={self.version}" for variable in self.stamps)])
+        stamped = self.version_override or self.version
+        return " ".join(["-s -w", *(f"-X {variable}={stamped}" for variable in self.stamps)])
 
     @property
     def directory(self) -> Path:
@@ -55,7 +60,7 @@ class Family:
         digest = hashlib.sha256()
         for part in ("go.mod", "go.sum"):
             digest.update((self.source / part).read_bytes())
-        digest.update(f"{sorted(self.packages.items())} {self.linker_flags}".encode())
+        digest.update(f"{sorted(self.packages.items())} {self.linker_flags} {self.tags}".encode())
         return cache_dir() / "bin" / f"{self.name}-{self.version}-{digest.hexdigest()[:10]}"
 
     def is_built(self) -> bool:
@@ -118,6 +123,15 @@ FAMILIES: dict[str, Family] = {
             {"helm": "helm.sh/helm/v4/cmd/helm"},
             "version",
             stamps=("helm.sh/helm/v4/internal/version.version",),
+        ),
+        # Debian's is built without the discovery of Kubernetes' pods and nodes; of all discoveries we need only that.
+        Family(
+            "prometheus",
+            "github.com/prometheus/prometheus",
+            {"prometheus": "github.com/prometheus/prometheus/cmd/prometheus"},
+            stamps=("github.com/prometheus/common/version.Version",),
+            tags=("netgo", "remove_all_sd", "enable_kubernetes_sd"),
+            version_override="3.16.0",
         ),
     )
 }

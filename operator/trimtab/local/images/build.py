@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from trimtab.local.binaries import FAMILIES, build_missing
 from trimtab.local.console import building, say
 from trimtab.local.images import base, buildah, layout
 from trimtab.local.images.catalog import REPOSITORY, Image, in_build_order
@@ -74,6 +75,9 @@ def _build(image: Image, keys: dict[str, str]) -> None:
         progress.add_task(f"image {image.name}", total=None)
         if not buildah.has(tag):
             arguments = ["--build-arg", f"{image.parent_argument()}={parent}", "--file", str(image.path)]
+            if image.programs:
+                build_missing([FAMILIES[image.programs]])
+                arguments += ["--build-context", f"programs={FAMILIES[image.programs].directory}"]
             buildah.call(
                 *("build", "--quiet", "--layers", "--pull=never", "--isolation", "chroot", "--tag", tag),
                 *buildah.pip_options(),

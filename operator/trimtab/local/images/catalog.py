@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from trimtab.local.binaries import FAMILIES
 from trimtab.local.errors import LocalError
 from trimtab.local.paths import PACKAGE
 
@@ -34,12 +35,14 @@ class Image:
         containerfile: Relative to the repository's root, which is the build context.
         parent: The image that it starts from; the base image if None.
         loaded: Whether clusters get it; others are only built upon.
+        programs: Family of programs that its Containerfile copies from the build context of that name.
     """
 
     name: str
     containerfile: str
     parent: str | None = None
     loaded: bool = True
+    programs: str | None = None
 
     @property
     def reference(self) -> str:
@@ -78,6 +81,8 @@ class Image:
             parent_key: The key of the image that it starts from.
         """
         digest = hashlib.sha256(f"{parent_key} {_VERSION}".encode())
+        if self.programs:
+            digest.update(FAMILIES[self.programs].directory.name.encode())
         for path in self.inputs():
             digest.update(f"{path.relative_to(REPOSITORY)} {path.stat().st_mode & 0o111}".encode())
             digest.update(hashlib.sha256(path.read_bytes()).digest())
@@ -94,7 +99,7 @@ IMAGES: dict[str, Image] = {
         Image("serve", "workloads/serve/Containerfile"),
         Image("benchmark", "workloads/benchmark/Containerfile"),
         Image("simulated", "workloads/simulated/Containerfile"),
-        Image("prometheus", "operator/trimtab/local/prometheus/Containerfile"),
+        Image("prometheus", "operator/trimtab/local/prometheus/Containerfile", programs="prometheus"),
     )
 }
 
