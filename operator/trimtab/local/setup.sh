@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# Makes the virtual environment that everything runs in: setup.sh DIRECTORY. Called by `make setup`.
+# Makes a virtual environment from a lock file: setup.sh DIRECTORY LOCK [DEBIAN PACKAGE...]. Called by `make setup`.
 set -euo pipefail
 
 venv=$1
+lock=$2
+shift 2
 python=${PYTHON:-python3}
-log=build/setup.log
+log=build/setup-${venv#.}.log
 mkdir -p build
 : > "$log"
 
@@ -32,9 +34,14 @@ if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
     exit 1
 fi
 "$python" -c 'import ensurepip, venv' 2> /dev/null || step "python3-venv from Debian" install_debian_packages python3-venv
+missing=()
+for package in "$@"; do
+    dpkg-query -W "$package" > /dev/null 2>&1 || missing+=("$package")
+done
+[ ${#missing[@]} = 0 ] || step "${missing[*]} from Debian" install_debian_packages "${missing[@]}"
 [ -x "$venv/bin/python" ] || step "virtual environment" "$python" -m venv "$venv"
-step "packages as locked in requirements/dev.txt" \
-    "$venv/bin/python" -m pip install --disable-pip-version-check --require-hashes -r requirements/dev.txt
+step "packages as locked in $lock" \
+    "$venv/bin/python" -m pip install --disable-pip-version-check --require-hashes -r "$lock"
 step "trimtab itself" \
     "$venv/bin/python" -m pip install --disable-pip-version-check --no-deps --no-build-isolation -e .
 touch "$venv/.installed"
