@@ -5,19 +5,24 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from trimtab.api.common import Usage
+from trimtab.api.common import Condition, Usage
 from trimtab.api.hardware import HardwareClassSpec
 from trimtab.api.policy import Mode
+from trimtab.api.schema import StatusModel
+from trimtab.api.serving import ServingWorkloadStatus
+from trimtab.api.training import TrainingWorkloadStatus
+from trimtab.api.variant import ModelVariantStatus
 from trimtab.apply.child_applier import ChildApplier, OnWritten
+from trimtab.apply.children.names import INVALID_TEMPLATE
 from trimtab.apply.children.variant import variant_children
-from trimtab.apply.conditions import with_failure
+from trimtab.apply.conditions import failing_already, with_failure
 from trimtab.apply.events import EventWriter
 from trimtab.apply.other_status import carbon_status, hardware_status, policy_status, variant_status
 from trimtab.apply.serving_apply import apply_serving
 from trimtab.apply.serving_status import quiet_serving_status, serving_status
 from trimtab.apply.settings import ApplySettings
 from trimtab.apply.status_writer import StatusWriter
-from trimtab.apply.training_apply import apply_training
+from trimtab.apply.training_apply import apply_training, pod_lives
 from trimtab.apply.training_status import quiet_training_status, training_status
 from trimtab.apply.triton import TritonControl
 from trimtab.kube.client import KubeClient
@@ -31,7 +36,10 @@ from trimtab.plan.decisions import (
     TrainingDecision,
     VariantDecision,
 )
-from trimtab.plan.snapshot import HardwareState, ServingState, Snapshot, TrainingState, VariantState
+from trimtab.plan.snapshot import HardwareState, ObjectMeta, ServingState, Snapshot, TrainingState, VariantState
+
+_WithConditions = TrainingWorkloadStatus | ServingWorkloadStatus | ModelVariantStatus
+_FAILURES = ("Rejected", INVALID_TEMPLATE, "Forbidden", "ApplyFailed")
 
 
 @dataclass
@@ -56,7 +64,7 @@ class _Context:
 def failure_reason(error: KubeError) -> str:
     """How a failure is named in conditions: the user's to mend, the administrator's, or an outage that passes."""
     if isinstance(error, Invalid):
-        return "Rejected"
+        return error.reason if error.reason == INVALID_TEMPLATE else "Rejected"
     return "Forbidden" if isinstance(error, Forbidden) else "ApplyFailed"
 
 
@@ -93,6 +101,7 @@ class Actuator:
             if error is not None:
                 report.errors[key] = str(error)
         self._status.forget_except(_uids(snapshot))
+        self._children.forget_stale(now)
         return report
 
     def _tasks(self, context: _Context) -> list[tuple[str, Callable[[], KubeError | None]]]:
@@ -122,9 +131,7 @@ class Actuator:
         usage = context.usage.get(f"TrainingWorkload/{state.meta.key}")
         new = training_status(state, decision, conditions, usage, context.now)
         calm = quiet_training_status(new, state.status)
-        self._events.write(state.meta, "TrainingWorkload", _news(notes, state.status.state, new.state), context.now)
-        self._status.write(OWN["TrainingWorkload"], state.meta, state.status, new, calm, context.now)
-        return error
+        return self._publish("TrainingWorkload", state.meta, state.status, new, calm, notes, context.now) or error
 
     def _serving(self, state: ServingState, decision: ServingDecision, context: _Context) -> KubeError | None:
         error: KubeError | None = None
@@ -149,9 +156,7 @@ class Actuator:
         usage = context.usage.get(f"ServingWorkload/{state.meta.key}")
         new = serving_status(state, decision, conditions, usage, accuracies, context.now)
         calm = quiet_serving_status(new, state.status)
-        self._events.write(state.meta, "ServingWorkload", _news(notes, state.status.state, new.state), context.now)
-        self._status.write(OWN["ServingWorkload"], state.meta, state.status, new, calm, context.now)
-        return error
+        return self._publish("ServingWorkload", state.meta, state.status, new, calm, notes, context.now) or error
 
     def _variant(self, state: VariantState, decision: VariantDecision, context: _Context) -> KubeError | None:
         error: KubeError | None = None
@@ -164,8 +169,19 @@ class Actuator:
                 error = problem
                 conditions, notes = _failed(conditions, notes, problem)
         new = variant_status(state, decision, conditions, context.now)
-        self._events.write(state.meta, "ModelVariant", _news(notes, state.status.state, new.state), context.now)
-        self._status.write(OWN["ModelVariant"], state.meta, state.status, new, new, context.now)
+        return self._publish("ModelVariant", state.meta, state.status, new, new, notes, context.now) or error
+
+    def _publish(
+        self, kind: str, meta: ObjectMeta, old: _WithConditions, new: StatusModel, calm: StatusModel,
+        notes: tuple[EventNote, ...], now: datetime,
+    ) -> KubeError | None:  # fmt: skip
+        """Write events, then status: an event that fails must not keep the operator from remembering."""
+        error: KubeError | None = None
+        try:
+            self._events.write(meta, kind, _news(notes, old.conditions), now)
+        except KubeError as problem:
+            error = problem
+        self._status.write(OWN[kind], meta, old, new, calm, now)
         return error
 
     def _build(
@@ -173,7 +189,7 @@ class Actuator:
     ) -> None:
         if state.job is not None and state.job.spec_hash != decision.spec_hash:
             self._children.delete_job(state.meta.namespace, state.job.name, state.job.uid)
-        elif state.job is None:
+        elif state.job is None and not any(pod_lives(pod) for pod in state.pods):
             for manifest in variant_children(state, decision, hardware, self._settings.images):
                 self._children.apply(manifest, now, drifted=True)
 
@@ -236,9 +252,9 @@ def _failed(
 ) -> tuple[tuple[ConditionValue, ...], tuple[EventNote, ...]]:
     reason = failure_reason(error)
     note = EventNote(reason=reason, message=error.message, warning=True)
-    return with_failure(conditions, reason, error.message), (*notes, note)
+    return with_failure(conditions, reason, error.message, passing=reason == "ApplyFailed"), (*notes, note)
 
 
-def _news(notes: tuple[EventNote, ...], before: str, after: str) -> tuple[EventNote, ...]:
+def _news(notes: tuple[EventNote, ...], before: tuple[Condition, ...]) -> tuple[EventNote, ...]:
     """Failures are news when they begin, not on each pass while they last."""
-    return tuple(n for n in notes if not (n.reason in ("Rejected", "Forbidden", "ApplyFailed") and before == after))
+    return tuple(n for n in notes if not (n.reason in _FAILURES and failing_already(before, n.reason)))

@@ -1,5 +1,6 @@
 """Applies child objects by server-side apply, and only when there is something to apply."""
 
+import contextlib
 import hashlib
 import json
 import threading
@@ -8,7 +9,8 @@ from datetime import datetime
 
 from trimtab.apply.children.names import Manifest
 from trimtab.kube.client import KubeClient
-from trimtab.kube.paths import JOBS, Resource, object_path, resource_for
+from trimtab.kube.errors import Conflict
+from trimtab.kube.paths import JOBS, Resource, collection, object_path, resource_for
 
 OnWritten = Callable[[Resource, Manifest], object]
 """Told of every object as the server returned it: so the next Snapshot shows our own writes at once."""
@@ -49,10 +51,32 @@ class ChildApplier:
         self._on_written(resource, written)
         return True
 
+    def check(self, manifest: Manifest) -> None:
+        """Let the API server judge a successor before what runs is given up for it.
+
+        It goes by another name: under its own, the present object's immutable fields would be in the way.
+
+        Raises:
+            Invalid: when the successor would be refused.
+            KubeError: when the server could not be asked.
+        """
+        metadata = manifest["metadata"]
+        named = {**manifest, "metadata": {**metadata, "name": f"{metadata['name']}-next"}}
+        resource = resource_for(manifest["apiVersion"], manifest["kind"])
+        self._kube.check_create(collection(resource, metadata["namespace"]), named)
+
+    def forget_stale(self, now: datetime) -> None:
+        """Drop the memory of what would be applied again anyway: children of workloads that are gone."""
+        with self._lock:
+            for path, (_, at) in list(self._applied.items()):
+                if (now - at).total_seconds() > 2 * self._resync_seconds:
+                    del self._applied[path]
+
     def delete_job(self, namespace: str, name: str, uid: str) -> None:
         """Delete one Job, and never a successor of the same name."""
         path = object_path(JOBS, name, namespace)
-        self._kube.delete(path, uid=uid)
+        with contextlib.suppress(Conflict):  # Another one has the name by now: this one is gone.
+            self._kube.delete(path, uid=uid)
         with self._lock:
             self._applied.pop(path, None)
 

@@ -36,14 +36,31 @@ def ready_reason(values: Iterable[ConditionValue]) -> str:
     return next((value.reason for value in values if value.type == "Ready"), "")
 
 
-def with_failure(values: Iterable[ConditionValue], reason: str, message: str) -> tuple[ConditionValue, ...]:
-    """The same conditions after a child could not be applied: Ready and Progressing say why."""
-    others = [value for value in values if value.type not in ("Ready", "Progressing")]
-    failed = (
-        ConditionValue(type=kind, status=ConditionStatus.FALSE, reason=reason, message=message)
-        for kind in ("Ready", "Progressing")
-    )
-    return (*failed, *others)
+def with_failure(
+    values: Iterable[ConditionValue], reason: str, message: str, *, passing: bool
+) -> tuple[ConditionValue, ...]:
+    """The same conditions after a child could not be applied.
+
+    Args:
+        values: The decision's conditions.
+        reason: What kind of failure it is.
+        message: The API server's words.
+        passing: It is an outage that mends itself: Progressing says so. Otherwise Ready says it too, for somebody has
+            to do something; it stays True where what runs goes on.
+    """
+    failed = ConditionValue(type="Progressing", status=ConditionStatus.FALSE, reason=reason, message=message)
+    others = [value for value in values if value.type != "Progressing"]
+    if not passing:
+        others = [
+            value.model_copy(update={"reason": reason, "message": message}) if value.type == "Ready" else value
+            for value in others
+        ]
+    return (failed, *others)
+
+
+def failing_already(conditions: Iterable[Condition], reason: str) -> bool:
+    """Whether the status says already that applying fails for this reason."""
+    return any(c.type == "Progressing" and c.reason == reason for c in conditions)
 
 
 def calmed(new: Iterable[Condition], old: Iterable[Condition]) -> tuple[Condition, ...]:

@@ -9,7 +9,7 @@ from trimtab.apply.child_applier import ChildApplier
 from trimtab.apply.children.training import training_children
 from trimtab.apply.settings import Images
 from trimtab.plan.decisions import TrainingDecision
-from trimtab.plan.snapshot import JobState, TrainingState
+from trimtab.plan.snapshot import JobState, TrainingState, WorkloadPod
 
 
 def _as_it_runs(decision: TrainingDecision, job: JobState) -> TrainingDecision:
@@ -17,8 +17,9 @@ def _as_it_runs(decision: TrainingDecision, job: JobState) -> TrainingDecision:
     return decision.model_copy(update={"replicas": job.replicas, "hardware_class": job.hardware_class})
 
 
-def _old_pods_left(state: TrainingState) -> bool:
-    return any(pod.deleting or pod.phase in ("Pending", "Running", "") for pod in state.pods)
+def pod_lives(pod: WorkloadPod) -> bool:
+    """Whether a pod may still write to the claim."""
+    return pod.deleting or pod.phase in ("Pending", "Running", "")
 
 
 def apply_training(
@@ -41,7 +42,7 @@ def apply_training(
     job = state.job
     if decision.action is TrainingAction.NONE or (job is not None and (job.complete or job.failure)):
         return
-    if job is None and (decision.action is not TrainingAction.RUN or _old_pods_left(state)):
+    if job is None and (decision.action is not TrainingAction.RUN or any(pod_lives(pod) for pod in state.pods)):
         return
     if job is not None and decision.action is not TrainingAction.RUN:
         decision = _as_it_runs(decision, job)
@@ -50,6 +51,7 @@ def apply_training(
         return  # The class is gone. What runs keeps running; the decision's conditions say so.
     service, wanted = training_children(state, decision, chosen, images)
     if job is not None and job.spec_hash != wanted["metadata"]["labels"][labels.SPEC_HASH]:
+        applier.check(wanted)  # One that the server would refuse must not cost what runs.
         applier.delete_job(state.meta.namespace, job.name, job.uid)
         return
     applier.apply(service, now)

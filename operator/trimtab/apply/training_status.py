@@ -84,7 +84,6 @@ def _suspensions(state: TrainingState, decision: TrainingDecision) -> int:
         and before is not None
         and before.action is TrainingAction.RUN
         and state.job is not None
-        and not state.job.suspended
     )
     return state.status.suspensions + int(stops)
 

@@ -4,7 +4,6 @@ A load with another version policy keeps the old version serving until the new o
 leaves the old one in place. Nothing is ever unloaded: that would answer 404 to requests in between.
 """
 
-import json
 import logging
 import threading
 from collections.abc import Iterable
@@ -12,8 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from tritonclient.grpc import InferenceServerClient
 from tritonclient.utils import InferenceServerException
+
+from trimtab.apply.triton_load import address, load_version
 
 logger = logging.getLogger(__name__)
 
@@ -39,12 +39,7 @@ class _Failure:
 
 def backoff(attempts: int) -> timedelta:
     """Time until the next try after so many failed ones."""
-    return timedelta(seconds=min(_LONGEST_BACKOFF_SECONDS, 2.0**attempts))
-
-
-def with_version(config: dict[str, object], version: int) -> str:
-    """The model's configuration with the policy to serve exactly one version, as JSON for a load."""
-    return json.dumps({**config, "versionPolicy": {"specific": {"versions": [str(version)]}}})
+    return timedelta(seconds=min(_LONGEST_BACKOFF_SECONDS, 2.0 ** min(attempts, 16)))
 
 
 class TritonControl:
@@ -53,7 +48,7 @@ class TritonControl:
     def __init__(self, port: int = 8001, load_timeout_seconds: float = 90.0, parallel: int = 2) -> None:
         self._port, self._load_timeout_seconds = port, load_timeout_seconds
         self._pool = ThreadPoolExecutor(parallel, thread_name_prefix="triton-load")
-        self._running: set[SwitchTarget] = set()
+        self._running: set[str] = set()
         self._failures: dict[SwitchTarget, _Failure] = {}
         self._lock = threading.Lock()
 
@@ -64,21 +59,30 @@ class TritonControl:
             The last failure of each pod that has one, by name: it goes on serving its old version.
         """
         failed: dict[str, str] = {}
+        self._forget_old(now)
         for target in targets:
             with self._lock:
                 failure = self._failures.get(target)
                 if failure is not None:
                     failed[target.pod] = failure.message
-                if target in self._running or (failure is not None and now < failure.again_at):
+                # One load at a time for a server: two could end in the wrong order.
+                if target.ip in self._running or (failure is not None and now < failure.again_at):
                     continue
-                self._running.add(target)
+                self._running.add(target.ip)
             self._pool.submit(self._load, target, now)
         return failed
+
+    def _forget_old(self, now: datetime) -> None:
+        """Failures of servers that nobody wants to switch any more."""
+        with self._lock:
+            for target, failure in list(self._failures.items()):
+                if now - failure.again_at > timedelta(minutes=10):
+                    del self._failures[target]
 
     def _load(self, target: SwitchTarget, now: datetime) -> None:
         error = ""
         try:
-            load_version(f"{target.ip}:{self._port}", target.model, target.version, self._load_timeout_seconds)
+            load_version(address(target.ip, self._port), target.model, target.version, self._load_timeout_seconds)
         except (InferenceServerException, OSError) as problem:
             error = f"{type(problem).__name__}: {problem}"
             logger.warning("pod %s cannot load version %d of %s: %s", target.pod, target.version, target.model, error)
@@ -86,7 +90,7 @@ class TritonControl:
             logger.exception("switching %s failed in an unforeseen way", target)
             error = "an unforeseen error: see the operator's log"
         with self._lock:
-            self._running.discard(target)
+            self._running.discard(target.ip)
             before = self._failures.pop(target, None)
             if error:
                 attempts = before.attempts + 1 if before else 1
@@ -95,18 +99,3 @@ class TritonControl:
     def close(self) -> None:
         """Wait for loads in progress."""
         self._pool.shutdown()
-
-
-def load_version(address: str, model: str, version: int, timeout_seconds: float) -> None:
-    """Load one version of a model in place of the others.
-
-    Raises:
-        InferenceServerException: when the server cannot be asked, or cannot load it; the old version serves on.
-    """
-    client = InferenceServerClient(address)
-    try:
-        answer = client.get_model_config(model, as_json=True, client_timeout=timeout_seconds)
-        config = with_version(answer["config"], version)
-        client.load_model(model, config=config, client_timeout=timeout_seconds)
-    finally:
-        client.close()

@@ -144,6 +144,15 @@ class KubeClient:
         """
         return self._call("POST", path, body=body, content_type="application/json", retriable=_is_throttled)
 
+    def check_create(self, path: str, body: Object) -> None:
+        """Let the server judge an object as if it were created in a collection; nothing is stored.
+
+        Raises:
+            Invalid: when the server would refuse the object for what it says.
+            KubeError: for anything else.
+        """
+        self._call("POST", path, query={"dryRun": "All"}, body=body, content_type="application/json")
+
     def delete(self, path: str, propagation: str = "Background", uid: str = "") -> bool:
         """Ask for an object's deletion.
 

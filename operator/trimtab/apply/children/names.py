@@ -2,13 +2,16 @@
 
 import hashlib
 import json
-from typing import Any
+from typing import Any, Final
 
 from trimtab.api import labels
 from trimtab.api.schema import API_VERSION
 from trimtab.plan.snapshot import ObjectMeta
 
 Manifest = dict[str, Any]
+
+INVALID_TEMPLATE: Final = "InvalidTemplate"
+"""Reason of a failure: the user's own pod template is none."""
 
 _LONGEST_NAME = 52
 """A Job's pods add an index and a random suffix, and a pod's host name may have 63 characters."""

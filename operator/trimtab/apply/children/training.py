@@ -1,12 +1,12 @@
 """Children of a TrainingWorkload: an Indexed Job, and the headless Service by which its pods find each other."""
 
-import copy
 import json
 
 from trimtab.api import labels
 from trimtab.api.hardware import HardwareClassSpec
 from trimtab.api.training import TorchRuntime, TrainingAction
 from trimtab.apply.children.names import Manifest, child_labels, object_meta, selector_labels, short_name, spec_hash
+from trimtab.apply.children.own_template import checked_template
 from trimtab.apply.children.pods import claim_volume, placement, resources, runtime_pod
 from trimtab.apply.settings import Images
 from trimtab.plan.decisions import TrainingDecision
@@ -67,18 +67,20 @@ def _torch_pod(state: TrainingState, replicas: int, hardware: HardwareClassSpec,
 
 def _template_pod(template: Manifest, state: TrainingState, hardware: HardwareClassSpec) -> Manifest:
     """The user's own pod, placed on the class and given what is planned for it; the rest is left as it is."""
-    spec: Manifest = copy.deepcopy(template.get("spec") or {})
-    where = placement(hardware)
-    spec["nodeSelector"] = {**(spec.get("nodeSelector") or {}), **where["nodeSelector"]}
-    spec["tolerations"] = [*(spec.get("tolerations") or []), *where["tolerations"]]
-    for container in (spec.get("containers") or [])[:1]:
-        container.setdefault("resources", resources(state.spec.resources, hardware))
-    return spec
+    spec, where = template["spec"], placement(hardware)
+    first, *others = spec["containers"]
+    return {
+        **spec,
+        "nodeSelector": {**spec["nodeSelector"], **where["nodeSelector"]},
+        "tolerations": [*spec["tolerations"], *where["tolerations"]],
+        "containers": [{"resources": resources(state.spec.resources, hardware), **first}, *others],
+    }
 
 
 def _pod_template(state: TrainingState, decision: TrainingDecision, hardware: HardwareClassSpec, images: Images) -> Manifest:  # fmt: skip # noqa: E501
-    work, template = state.spec.work, state.spec.template or {}
-    given = template.get("metadata") or {}
+    work = state.spec.work
+    template = checked_template(state.spec.template or {}) if state.spec.torch is None else {}
+    given = template.get("metadata", {"labels": {}, "annotations": {}})
     facts = {labels.WORKLOAD_UID: state.meta.uid, labels.GANG_SIZE: str(decision.replicas)}
     if state.spec.torch is not None:
         spec = _torch_pod(state, decision.replicas, hardware, images)
@@ -90,8 +92,8 @@ def _pod_template(state: TrainingState, decision: TrainingDecision, hardware: Ha
     spec |= {"restartPolicy": "Never", "subdomain": _service_name(state)}
     return {
         "metadata": {
-            "labels": {**(given.get("labels") or {}), **child_labels(state.meta, KIND, decision.hardware_class)},
-            "annotations": {**(given.get("annotations") or {}), **facts},
+            "labels": {**given["labels"], **child_labels(state.meta, KIND, decision.hardware_class)},
+            "annotations": {**given["annotations"], **facts},
         },
         "spec": spec,
     }
@@ -100,7 +102,11 @@ def _pod_template(state: TrainingState, decision: TrainingDecision, hardware: Ha
 def training_children(
     state: TrainingState, decision: TrainingDecision, hardware: HardwareClassSpec, images: Images
 ) -> list[Manifest]:
-    """Service and Job. The Job's label spec-hash names its pod template; `suspend` is not part of it."""
+    """Service and Job. The Job's label spec-hash names its pod template; `suspend` is not part of it.
+
+    Raises:
+        Invalid: when the user's own template is none.
+    """
     template = _pod_template(state, decision, hardware, images)
     replicas = decision.replicas
     template_hash = spec_hash([template, replicas])
