@@ -57,6 +57,8 @@ _BY_STATUS: dict[int, type[KubeError]] = {
     429: Unavailable,
 }
 
+_NOT_TYPED = "failed to create typed patch object"
+
 
 def error_from_response(status: int, reason: str, body: bytes, call: str) -> KubeError:
     """Turn an answer that is not a success into the error that fits it.
@@ -76,6 +78,9 @@ def error_from_response(status: int, reason: str, body: bytes, call: str) -> Kub
         detail = parsed
     kind = _BY_STATUS.get(status, Unavailable if status >= 500 else KubeError)
     message = str(detail.get("message") or body[:500].decode("utf-8", "replace").strip() or reason)
+    # Server-side apply answers an unknown field or a wrong type with 500, although no retry can help.
+    if status == 500 and _NOT_TYPED in message:
+        kind = Invalid
     # A namespace on its way out refuses new objects with 403: that is no lack of rights.
     causes = (detail.get("details") or {}).get("causes") or ()
     if status == 403 and any(cause.get("reason") == "NamespaceTerminating" for cause in causes):
