@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from trimtab.api.kinds import KINDS
+from trimtab.demo.scenario import QUIET_RPS
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = (
@@ -154,4 +155,4 @@ def test_the_load_generator_reads_its_rate_from_the_config_map_that_the_demo_edi
     stages = next(i for i in of_kind("ConfigMap") if i["metadata"]["name"] == volume["configMap"]["name"])
     # With a subPath the kubelet would never update the file.
     assert "subPath" not in mount
-    assert json.loads(stages["data"][Path(config["stagesFile"]).name]) == {"requestsPerSecond": 15}
+    assert json.loads(stages["data"][Path(config["stagesFile"]).name]) == {"requestsPerSecond": QUIET_RPS}

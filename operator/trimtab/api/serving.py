@@ -196,6 +196,8 @@ class ServingWorkloadStatus(StatusModel):
     """Label selector of the pods, for the scale subresource."""
     switches: int = 0
     """How often the variant was changed."""
+    switched_at: Annotated[str, Field(max_length=40)] = ""
+    """When the variant was last changed (an instant); empty while it never was."""
     low_since: Annotated[str, Field(max_length=40)] = ""
     """Since when fewer replicas would have been enough (an instant); empty while they would not."""
     message: ShortText = ""

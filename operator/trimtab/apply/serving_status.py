@@ -36,16 +36,15 @@ def _observed(state: ServingState, decision: ServingDecision) -> Observed | None
     )
 
 
-def _switches(state: ServingState, decision: ServingDecision) -> int:
+def _switches(state: ServingState, decision: ServingDecision) -> bool:
     before = state.status.decision
-    changed = (
+    return (
         before is not None
         and bool(before.variant)
         and bool(decision.variant)
         and before.variant != decision.variant
         and decision.mode is Mode.ENFORCE
     )
-    return state.status.switches + int(changed)
 
 
 def serving_status(
@@ -66,7 +65,7 @@ def serving_status(
         accuracies: Of the variants, by name.
         now: The instant of writing.
     """
-    values, active = tuple(conditions), active_variant(state, decision)
+    values, active, switches = tuple(conditions), active_variant(state, decision), _switches(state, decision)
     live = [pod for pod in state.pods if not pod.deleting and pod.phase in ("Pending", "Running", "")]
     return ServingWorkloadStatus(
         observed_generation=state.meta.generation,
@@ -90,7 +89,8 @@ def serving_status(
         replicas=len(live),
         ready_replicas=sum(1 for pod in live if pod.ready),
         selector=f"{labels.WORKLOAD}={state.meta.name},{labels.WORKLOAD_KIND}=ServingWorkload",
-        switches=_switches(state, decision),
+        switches=state.status.switches + int(switches),
+        switched_at=now.replace(microsecond=0).isoformat() if switches else state.status.switched_at,
         low_since=decision.low_since.isoformat() if decision.low_since else "",
         message=decision.message[:1024],
     )

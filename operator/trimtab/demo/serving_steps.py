@@ -21,6 +21,9 @@ def _set_load(shell: Shell, requests_per_second: float, stop: bool = False) -> N
 
 def _load_lines(shell: Shell) -> list[dict[str, Any]]:
     """What the load generator has logged, a line a second."""
+    phases = {pod["status"].get("phase") for pod in shell.items("pods", LOAD_SELECTOR)}
+    if not phases & {"Running", "Succeeded"}:
+        return []
     text = shell.query("logs", "-n", "demo", "-l", LOAD_SELECTOR, "--tail=-1")
     return [line for line in map(json.loads, filter(None, text.splitlines())) if line.get("event") == "second"]
 

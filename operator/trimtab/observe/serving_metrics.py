@@ -132,5 +132,6 @@ def _combine(loads: list[_PodLoad], instances: int) -> ServingMetrics:
         pending_requests=sum(load.pending for load in loads),
         busy_share=min(1.0, busy),
         failures_per_second=sums.rates[_FAILURE],
+        pods=len(loads),
         observed_at=at_time(max(load.newest for load in loads)),
     )

@@ -1,8 +1,10 @@
 """Decides for one serving workload: which variant, on what, how many replicas, and why."""
 
 from collections.abc import Mapping
+from datetime import datetime
 
 from trimtab.api.common import Rate, Reason
+from trimtab.api.policy import Mode
 from trimtab.api.serving import VariantVersion
 from trimtab.plan.capacity import Capacity
 from trimtab.plan.decisions import EventNote, ServingDecision
@@ -10,7 +12,7 @@ from trimtab.plan.policy import EffectivePolicy
 from trimtab.plan.rates import units_per_replica
 from trimtab.plan.serving_choice import choose
 from trimtab.plan.serving_conditions import serving_conditions
-from trimtab.plan.serving_load import Load, capacity_correction, observe_load
+from trimtab.plan.serving_load import SETTLE_SECONDS, Load, capacity_correction, observe_load, switched_within
 from trimtab.plan.serving_options import ServingOption, profiled_items_per_second, serving_options
 from trimtab.plan.serving_scale import Scale, current_replicas, scale
 from trimtab.plan.snapshot import ServingState, Snapshot, VariantState
@@ -36,8 +38,16 @@ def eligible_variants(
 
 
 def current_variant(state: ServingState) -> str:
-    """The variant that serves, or that was decided on last while the replicas differ."""
-    return state.status.active_variant or (state.status.decision.variant if state.status.decision else "")
+    """The variant decided on last, where the decision was carried out; else the one that serves."""
+    last = state.status.decision
+    carried_out = last is not None and last.mode == Mode.ENFORCE and last.variant
+    return last.variant if last is not None and carried_out else state.status.active_variant
+
+
+def _settling(state: ServingState, now: datetime) -> bool:
+    """Whether the variant was changed just now: long enough to be seen, and as long as fewer replicas have to wait."""
+    patience = max(SETTLE_SECONDS, state.spec.scaling.scale_down_stabilization.total_seconds())
+    return switched_within(state, now, patience)
 
 
 def _current_class(state: ServingState) -> str:
@@ -50,7 +60,7 @@ def _correction(state: ServingState, snapshot: Snapshot, variants: Mapping[str, 
     active = variants.get(f"{state.meta.namespace}/{state.status.active_variant}")
     hardware = next((h for h in snapshot.hardware if h.meta.name == _current_class(state)), None)
     known = profiled_items_per_second(state, active, hardware) if active and hardware else None
-    return capacity_correction(state, known)
+    return capacity_correction(state, known, snapshot.taken_at)
 
 
 def _hold(state: ServingState, option: ServingOption, most: int) -> Scale:
@@ -126,13 +136,13 @@ def plan_serving(
         reason = _why_none(state, missing, available)
         return _nothing(state, snapshot, policy, load, reason, versions, available, missing)
     options = serving_options(
-        state, eligible, snapshot.hardware, load.requests_per_second, state.spec.min_replicas, policy,
+        state, eligible, snapshot.hardware, load.steady_requests_per_second, state.spec.min_replicas, policy,
         intensity_by_zone, capacity, correction or 1.0,
     )  # fmt: skip
     if not load.fresh:
         # Nothing is known of the load: stay with the variant that serves, where it still may.
         options = [o for o in options if o.variant == current_variant(state)] or options
-    choice = choose(options, policy, current_variant(state), _current_class(state))
+    choice = choose(options, policy, current_variant(state), _current_class(state), _settling(state, now))
     if choice is None:
         text = "no HardwareClass with free capacity offers what spec.resources asks for"
         reason = Reason(code="CapacityShort", message=text)

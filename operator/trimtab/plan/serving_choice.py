@@ -46,13 +46,24 @@ def _better_enough(best: ServingOption, present: ServingOption, policy: Effectiv
     return best.score_usd_per_hour < WORTH_SWITCHING * present.score_usd_per_hour
 
 
-def choose(options: list[ServingOption], policy: EffectivePolicy, variant: str, hardware_class: str) -> Choice | None:
-    """Take the best option under the policy's preference; what serves now (`variant`, `hardware_class`) has the
-    advantage.
+def choose(
+    options: list[ServingOption], policy: EffectivePolicy, variant: str, hardware_class: str, settling: bool
+) -> Choice | None:
+    """Take the best option under the policy's preference; what serves now has the advantage.
+
+    Args:
+        options: Each variant on each class.
+        policy: Limits and preference.
+        variant: The one that was decided on last; empty at first.
+        hardware_class: Where it serves.
+        settling: It was changed just now: it stays, unless the limits do not allow it.
     """
     if not options:
         return None
     present = next((o for o in options if o.variant == variant and o.hardware_class == hardware_class), None)
+    if present is not None and settling and not present.held_back and not present.over_limit:
+        text = f"keeps {present.label} until its change shows in the metrics: {_price(present)}"
+        return Choice(present, Reason(code="VariantSettles", message=text))
     good = sorted((o for o in options if o.holds), key=lambda o: _order(o, policy.prefer))
     if not good:
         return _least_bad(options, present)
@@ -60,18 +71,24 @@ def choose(options: list[ServingOption], policy: EffectivePolicy, variant: str, 
     if present is not None and present.holds and best is not present and not _better_enough(best, present, policy):
         best = present
     others = [o for o in (*good, *(o for o in options if not o.holds)) if o is not best]
-    if present is not None and not present.holds and best.variant != variant:
+    return Choice(best, _reason(best, present, policy, others[0] if others else None))
+
+
+def _reason(
+    best: ServingOption, present: ServingOption | None, policy: EffectivePolicy, other: ServingOption | None
+) -> Reason:
+    """Why `best` was taken: because what served could not go on, or by preference."""
+    if present is not None and not present.holds and best.variant != present.variant:
         code = "CheaperVariantFitsLimits" if present.held_back else "FasterVariantHoldsTarget"
-        why = f"{variant}: {present.held_back or present.too_slow}; now "
+        why = f"{present.variant}: {present.held_back or present.too_slow}; now "
     else:
         code = "MostAccurateWithinLimits" if policy.prefer is Preference.ACCURACY else "CheapestThatHoldsTargets"
         why = ""
-    reason = Reason(
+    return Reason(
         code=code,
         message=f"{why}{best.label}: {_price(best)}",
-        alternative=_described(others[0]) if others else None,
+        alternative=_described(other) if other is not None else None,
     )
-    return Choice(best, reason)
 
 
 def _least_bad(options: list[ServingOption], present: ServingOption | None) -> Choice:

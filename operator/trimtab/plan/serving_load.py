@@ -9,6 +9,10 @@ from datetime import datetime
 from trimtab.plan.latency import QUANTILES
 from trimtab.plan.snapshot import ServingState
 
+STILL_BROKEN = 0.8
+"""Above this part of the bound, the recent estimate agrees with a breach that Triton's window of a minute shows."""
+SETTLE_SECONDS = 20.0
+"""Time from a change until the metrics show what came of it: start of a pod, two scrapes, the window of the rates."""
 DRAIN_SECONDS = 10.0
 """A backlog is to be worked off within this time: it counts as load."""
 _LEAST_BUSY = 0.15
@@ -22,8 +26,10 @@ class Load:
 
     fresh: bool
     """The metrics are there and recent; if not, nothing below may lower a scale."""
+    steady_requests_per_second: float
+    """Arrivals, as far as they are answered: what a variant is chosen for."""
     requests_per_second: float
-    """Arrivals, with the backlog counted in."""
+    """The same with the backlog counted in: what replicas are needed for now."""
     breached: bool
     """The latency target is broken now."""
     latency_ms: float | None
@@ -47,28 +53,43 @@ def observe_load(state: ServingState, now: datetime, stale_seconds: float) -> Lo
     """Read the load out of the metrics."""
     metrics = state.metrics
     if metrics is None or (now - metrics.observed_at).total_seconds() > stale_seconds:
-        return Load(False, 0.0, False, None)
+        return Load(False, 0.0, 0.0, False, None)
     bound = state.spec.targets.latency.milliseconds
     recent, reported = recent_latency_ms(state), metrics.latency_ms
     breached = (recent is not None and recent > bound) or (
-        reported is not None and reported > bound and (recent is None or recent > 0.5 * bound)
+        reported is not None and reported > bound and (recent is None or recent > STILL_BROKEN * bound)
     )
     known = [value for value in (recent, reported) if value is not None]
     arrivals = metrics.requests_per_second + metrics.pending_requests / DRAIN_SECONDS
     busy_with_requests = metrics.requests_per_second > 0.0 or metrics.pending_requests > 0.0
-    return Load(True, arrivals, breached and busy_with_requests, max(known) if known and busy_with_requests else None)
+    latency_ms = max(known) if known and busy_with_requests else None
+    return Load(True, metrics.requests_per_second, arrivals, breached and busy_with_requests, latency_ms)
 
 
-def capacity_correction(state: ServingState, profile_items_per_second: float | None) -> float | None:
+def switched_within(state: ServingState, now: datetime, seconds: float) -> bool:
+    """Whether the variant was changed less than so long ago."""
+    at = state.status.switched_at
+    return bool(at) and (now - datetime.fromisoformat(at)).total_seconds() < seconds
+
+
+def is_switching(state: ServingState, variant: str) -> bool:
+    """Whether a ready replica still serves another variant."""
+    wanted = {v.name: v.version for v in state.status.variants}.get(variant)
+    loaded = (pod.loaded_version for pod in state.pods if pod.ready and not pod.deleting)
+    return any(version is not None and version != wanted for version in loaded)
+
+
+def capacity_correction(state: ServingState, profile_items_per_second: float | None, now: datetime) -> float | None:
     """Measured over profiled capacity of a replica, half the new measurement and half what was learned before.
 
-    The profile is of the bare model; a live server also parses, copies and batches, and shares its CPU. These
-    overheads are much
-    the same for each variant: what is learned of the one that serves is the best guess for the others.
+    The profile is of the bare model; a live server also parses, copies and batches, and shares its CPU. These overheads
+    are much the same for each variant: what is learned of the one that serves is the best guess for the others. Nothing
+    is learned while pods come or versions change, as the figures are then of several things at once.
 
     Args:
         state: The workload.
         profile_items_per_second: Capacity by the profile of the variant that serves; None when that is not known.
+        now: The instant of the decision.
 
     Returns:
         None while nothing was learned.
@@ -76,11 +97,12 @@ def capacity_correction(state: ServingState, profile_items_per_second: float | N
     metrics = state.metrics
     learned = state.status.observed.capacity_correction if state.status.observed else None
     ready = sum(1 for pod in state.pods if pod.ready and not pod.deleting)
-    if metrics is None or profile_items_per_second is None or ready == 0:
+    if metrics is None or profile_items_per_second is None or metrics.pods != ready or ready == 0:
         return learned
-    if metrics.busy_share is None or metrics.busy_share < _LEAST_BUSY:
+    unsettled = is_switching(state, state.status.active_variant) or switched_within(state, now, SETTLE_SECONDS)
+    if unsettled or metrics.busy_share is None or metrics.busy_share < _LEAST_BUSY:
         return learned
-    measured = metrics.items_per_second / ready / min(1.0, metrics.busy_share) / profile_items_per_second
+    measured = metrics.items_per_second / metrics.pods / min(1.0, metrics.busy_share) / profile_items_per_second
     low, high = _CORRECTION_BOUNDS
     bounded = min(high, max(low, measured))
     return bounded if learned is None else 0.5 * (bounded + learned)

@@ -76,6 +76,12 @@ class ServingOption:
         """Name of the class."""
         return self.candidate.hardware.meta.name
 
+    def for_load(self, requests_per_second: float, most: int) -> "ServingOption":
+        """The same variant and class under another load."""
+        return replace(self.candidate, requests_per_second=requests_per_second).best(
+            self.replicas, max(self.replicas, most)
+        )
+
     @property
     def label(self) -> str:
         """For messages."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from trimtab.api.common import Reason
-from trimtab.plan.serving_load import Load
+from trimtab.plan.serving_load import SETTLE_SECONDS, Load, is_switching
 from trimtab.plan.serving_options import ServingOption
 from trimtab.plan.snapshot import ServingState
 
@@ -24,22 +24,20 @@ def current_replicas(state: ServingState, hardware_class: str) -> int:
     return next((d.replicas for d in state.deployments if d.hardware_class == hardware_class), 0)
 
 
-def _is_switching(state: ServingState, variant: str) -> bool:
-    """Whether a ready replica still serves another variant."""
-    wanted = {v.name: v.version for v in state.status.variants}.get(variant)
-    loaded = (pod.loaded_version for pod in state.pods if pod.ready and not pod.deleting)
-    return any(version is not None and version != wanted for version in loaded)
-
-
 def _low_since(state: ServingState, now: datetime) -> datetime:
     return datetime.fromisoformat(state.status.low_since) if state.status.low_since else now
 
 
-def _step_up(option: ServingOption, wanted: int, current: int, ready: int, most: int) -> int:
-    """One more than now while the target is broken and all that was asked for is there: the model alone was too
-    hopeful.
-    """
-    if ready < current or current >= most:
+def _settled(state: ServingState, current: int, now: datetime) -> bool:
+    """Whether all replicas are there, and for long enough that the metrics show what they do."""
+    ready = [pod for pod in state.pods if pod.ready and not pod.deleting]
+    young = (pod.started_at is not None and (now - pod.started_at).total_seconds() < SETTLE_SECONDS for pod in ready)
+    return len(ready) >= current and not any(young)
+
+
+def _step_up(option: ServingOption, wanted: int, current: int, most: int) -> int:
+    """One more than now: the target is broken, so the model alone was too hopeful."""
+    if current >= most:
         return max(wanted, min(current, most))
     more = option.candidate.with_replicas(current + 1)
     return wanted if more.over_limit else max(wanted, current + 1)
@@ -56,19 +54,19 @@ def scale(state: ServingState, option: ServingOption, load: Load, most: int, now
         now: The instant of the decision.
     """
     current = current_replicas(state, option.hardware_class)
-    wanted = option.replicas
     if state.spec.replicas is not None:
         text = f"spec.replicas is {state.spec.replicas}: the count is not trimtab's to choose"
-        return Scale(wanted, None, Reason(code="ReplicasFixed", message=text))
-    switching = _is_switching(state, option.variant)
-    ready = sum(1 for pod in state.pods if pod.ready and not pod.deleting)
+        return Scale(option.replicas, None, Reason(code="ReplicasFixed", message=text))
+    wanted = max(option.replicas, option.for_load(load.requests_per_second, most).replicas)
+    switching = is_switching(state, option.variant)
     if load.breached and not switching:
-        wanted = _step_up(option, wanted, current, ready, most)
+        settled = _settled(state, current, now)
+        wanted = _step_up(option, wanted, current, most) if settled else max(wanted, min(current, most))
     target = state.spec.targets.latency
     if wanted > current:
         if load.breached and load.latency_ms is not None:
             text = f"{target.percentile} is {load.latency_ms:.0f} ms, above the target of {target.milliseconds} ms"
-            return Scale(wanted, None, Reason(code="LatencyBreach", message=f"{text}: {current} -> {wanted} replicas"))
+            return Scale(wanted, None, Reason(code="LatencyBreach", message=text))
         text = f"{load.requests_per_second:.3g} requests/s need {wanted} replicas"
         return Scale(wanted, None, Reason(code="LoadRises", message=text))
     if wanted == current or current == 0:
@@ -81,7 +79,7 @@ def scale(state: ServingState, option: ServingOption, load: Load, most: int, now
         fitting = (n for n in range(current - 1, wanted, -1) if not option.candidate.with_replicas(n).over_limit)
         kept = next(fitting, wanted)
         since = _low_since(state, now) if kept > wanted else None
-        return Scale(kept, since, Reason(code="OverLimit", message=f"{current} -> {kept} replicas: {over}"))
+        return Scale(kept, since, Reason(code="OverLimit", message=over))
     since = _low_since(state, now)
     patience = state.spec.scaling.scale_down_stabilization
     if now - since < patience:

@@ -251,6 +251,8 @@ class ServingMetrics(Fact):
     busy_share: float | None = None
     """Share of time that the mean instance was executing, 0..1."""
     failures_per_second: float = 0.0
+    pods: int = 1
+    """Pods that these figures are of; one that is just ready has none yet."""
     observed_at: datetime
 
 
