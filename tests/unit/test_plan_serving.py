@@ -197,3 +197,37 @@ def test_whatever_is_measured_the_decision_stays_in_bounds(
     assert decision.reasons
     assert decision.rate is not None
     assert math.isfinite(decision.rate.carbon_grams_per_hour)
+
+
+def test_a_change_of_variant_settles_before_another() -> None:
+    """Right after a switch the metrics are of two variants at once; only a limit may change it again."""
+    just = {**SERVES_FP32, "activeVariant": "int8", "switchedAt": (NOW - timedelta(seconds=5)).isoformat()}
+    just["decision"] = {"variant": "int8", "mode": "Enforce"}
+    pods = tuple(serving_pod(f"pod-{i}", version=2) for i in range(2))
+    state = serving(2, just, pods=pods, metrics=load(20.0))
+    settling = decide(state, ACCURATE)
+    assert (settling.variant, settling.reasons[0].code) == ("int8", "VariantSettles")
+    long_ago = {**just, "switchedAt": (NOW - timedelta(minutes=10)).isoformat()}
+    assert decide(serving(2, long_ago, pods=pods, metrics=load(20.0)), ACCURATE).variant == "fp32"
+
+
+def test_a_backlog_adds_replicas_but_does_not_change_the_variant() -> None:
+    """1,000 requests in the queue are no reason to serve less accurately for good."""
+    state = serving(1, SERVES_FP32, metrics=load(60.0, latency_ms=900.0, pending_requests=2000.0))
+    decision = decide(state, ACCURATE)
+    assert (decision.variant, decision.replicas) == ("fp32", 4)
+
+
+def test_new_replicas_get_time_to_show_before_a_breach_adds_more() -> None:
+    young = serving_pod("b").model_copy(update={"started_at": NOW - timedelta(seconds=5)})
+    breach = load(20.0, latency_ms=900.0)
+    assert decide(serving(2, SERVES_FP32, pods=(serving_pod("a"), young), metrics=breach), ACCURATE).replicas == 2
+
+
+def test_capacity_is_learned_from_the_live_server_and_only_while_nothing_changes() -> None:
+    busy = load(80.0, busy_share=1.0)
+    decision = decide(serving(1, SERVES_FP32, metrics=busy), ACCURATE)
+    assert decision.capacity_correction == pytest.approx(0.8)
+    assert decision.replicas > 1, "the profile alone says that 100 requests/s fit one replica"
+    unmeasured = load(80.0, busy_share=1.0, pods=1)
+    assert decide(serving(2, SERVES_FP32, metrics=unmeasured), ACCURATE).capacity_correction is None
