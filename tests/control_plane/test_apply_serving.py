@@ -1,0 +1,202 @@
+"""Serving workloads and variants on a real apiserver."""
+
+import itertools
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.control_plane.applied import TORCH, World, config_of
+
+from trimtab.kube.client import KubeClient
+from trimtab.kube.paths import CONFIG_MAPS, DEPLOYMENTS, JOBS, OWN, PODS, SERVICES
+from trimtab.plan.decisions import Plan
+from trimtab.plan.planner import plan
+from trimtab.plan.variants import spec_hash
+
+if TYPE_CHECKING:
+    from tests.control_plane.conftest import Api
+
+_NUMBERS = itertools.count()
+SERVING = {
+    "model": "digits",
+    "variants": ["fp32", "int8"],
+    "targets": {"latency": {"milliseconds": 200}},
+    "resources": {"cpu": "400m"},
+}
+FINISHED = {"completionTime": "2026-11-24T12:00:00Z", "state": "Succeeded"}
+
+
+@pytest.fixture
+def world(crds: "Api") -> Iterator[World]:
+    kube = KubeClient.from_kubeconfig(str(crds.kubeconfig))
+    made = World(crds, kube, f"apply-serving-{next(_NUMBERS)}")
+    yield made
+    made.close()
+    kube.close()
+
+
+def trained(world: World) -> None:
+    world.make("TrainingWorkload", "digits", {**TORCH, "suspend": True})
+    world.write_status("TrainingWorkload", "digits", FINISHED)
+
+
+def ask_for(world: World, *names: str) -> None:
+    for name in names:
+        steps = [{"quantize": {}}] if name == "int8" else []
+        world.make("ModelVariant", name, {"source": {"trainingWorkload": "digits"}, "steps": steps})
+
+
+def made(world: World, name: str, accuracy: str) -> None:
+    """The variant is there: what an earlier pass wrote when its Job had reported."""
+    snapshot = world.snapshot()
+    (state,) = [v for v in snapshot.variants if v.meta.name == name]
+    point = {"batch": 1, "p50Milliseconds": "5", "p95Milliseconds": "6", "p99Milliseconds": "7"}
+    status = {
+        "specHash": spec_hash(state, snapshot.training[0]),
+        "artifact": {"claimName": "models", "path": f"variants/{name}/model.onnx", "sha256": "0" * 64, "sizeBytes": 9},
+        "accuracy": {"value": accuracy, "low": accuracy, "high": accuracy, "samples": 360},
+        "cpuCores": "1",
+        "hardwareClass": world.namespace,
+        "profile": [{**point, "itemsPerSecond": "200", "cpuSecondsPerItem": "0.005"}],
+    }
+    world.write_status("ModelVariant", name, status)
+
+
+@pytest.fixture
+def serving(world: World) -> World:
+    """A model that serves, from two variants."""
+    trained(world)
+    ask_for(world, "fp32", "int8")
+    made(world, "fp32", "0.98")
+    made(world, "int8", "0.97")
+    world.make("ServingWorkload", "digits", {**SERVING, "minReplicas": 2})
+    world.settle()
+    return world
+
+
+def decided(world: World, **changes: Any) -> Plan:
+    """The plan for the present, but for what is changed in the decision about serving."""
+    whole = plan(world.snapshot())
+    return whole.model_copy(update={"serving": tuple(d.model_copy(update=changes) for d in whole.serving)})
+
+
+def deployment_name(world: World) -> str:
+    return f"digits-{world.namespace}"
+
+
+def test_a_model_is_served_by_a_deployment_a_service_and_the_active_version(serving: World) -> None:
+    (deployment,) = serving.all(DEPLOYMENTS)
+    (service,) = serving.all(SERVICES)
+    active = serving.get(CONFIG_MAPS, "digits-active")
+    assert deployment["metadata"]["name"] == deployment_name(serving)
+    assert deployment["spec"]["replicas"] == 2
+    assert deployment["spec"]["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
+    assert {port["name"]: port["port"] for port in service["spec"]["ports"]} == {
+        "http": 8000, "grpc": 8001, "metrics": 8002,
+    }  # fmt: skip
+    labels = deployment["spec"]["template"]["metadata"]["labels"]
+    assert service["spec"]["selector"].items() <= labels.items()
+    status = serving.status("ServingWorkload", "digits")
+    versions = {one["name"]: one["version"] for one in status["variants"]}
+    assert versions == {"fp32": 1, "int8": 2}
+    assert active["data"] == {"version": str(versions[status["decision"]["variant"]])}
+    assert [v["path"] for v in config_of(deployment)["variants"]] == [
+        "/models/variants/fp32/model.onnx",
+        "/models/variants/int8/model.onnx",
+    ]
+
+
+def test_further_passes_and_a_restart_write_nothing(serving: World) -> None:
+    before = serving.versions()
+    assert serving.run().errors == {}
+    assert serving.versions() == before
+    serving.restart()
+    assert serving.run().errors == {}
+    assert serving.versions() == before
+
+
+@pytest.mark.parametrize("variant", ["fp32", "int8"])
+def test_another_variant_or_more_replicas_do_not_touch_the_pod_template(serving: World, variant: str) -> None:
+    template = serving.get(DEPLOYMENTS, deployment_name(serving))["spec"]["template"]
+    switches = serving.status("ServingWorkload", "digits").get("switches", 0)
+    before = serving.status("ServingWorkload", "digits")["decision"]["variant"]
+    assert serving.run(decisions=decided(serving, variant=variant, replicas=3)).errors == {}
+    deployment = serving.get(DEPLOYMENTS, deployment_name(serving))
+    assert deployment["spec"]["replicas"] == 3
+    assert deployment["spec"]["template"] == template
+    assert serving.get(CONFIG_MAPS, "digits-active")["data"]["version"] == {"fp32": "1", "int8": "2"}[variant]
+    assert serving.status("ServingWorkload", "digits").get("switches", 0) == switches + int(variant != before)
+
+
+def test_a_new_artifact_changes_the_template_and_gets_the_next_version(serving: World) -> None:
+    serving.make("ServingWorkload", "digits", {**SERVING, "minReplicas": 2, "variants": ["fp32", "int8", "pruned"]})
+    serving.settle()
+    before = serving.get(DEPLOYMENTS, deployment_name(serving))
+    ask_for(serving, "pruned")
+    made(serving, "pruned", "0.96")
+    serving.settle()
+    after = serving.get(DEPLOYMENTS, deployment_name(serving))
+    assert after["metadata"]["generation"] == before["metadata"]["generation"] + 1
+    assert [v["name"] for v in config_of(after)["variants"]] == ["fp32", "int8", "pruned"]
+    assert after["metadata"]["labels"]["trimtab.dev/spec-hash"] != before["metadata"]["labels"]["trimtab.dev/spec-hash"]
+    assert serving.status("ServingWorkload", "digits")["variants"][2] == {"name": "pruned", "version": 3}
+
+
+def test_replicas_set_by_hand_are_put_right_and_what_others_added_stays(serving: World) -> None:
+    serving.kubectl("annotate", "deployment", deployment_name(serving), "example.com/owner=somebody")
+    serving.kubectl("scale", "deployment", deployment_name(serving), "--replicas=7")
+    keep = decided(serving, replicas=2)
+    assert serving.run(decisions=keep).errors == {}
+    deployment = serving.get(DEPLOYMENTS, deployment_name(serving))
+    assert deployment["spec"]["replicas"] == 2
+    assert deployment["metadata"]["annotations"]["example.com/owner"] == "somebody"
+
+
+def test_a_template_that_the_server_refuses_leaves_what_serves(serving: World) -> None:
+    before = serving.get(DEPLOYMENTS, deployment_name(serving))
+    hardware = dict(serving.get(OWN["HardwareClass"], serving.namespace)["spec"])
+    serving.make("HardwareClass", serving.namespace, {**hardware, "tolerations": [{"key": "no key!"}]})
+    report = serving.run()
+    condition = serving.condition("ServingWorkload", "digits", "Progressing")
+    assert list(report.errors) == [f"ServingWorkload/{serving.namespace}/digits"]
+    assert (condition["status"], condition["reason"]) == ("False", "Rejected")
+    assert "no key!" in condition["message"]
+    after = serving.get(DEPLOYMENTS, deployment_name(serving))
+    assert after["spec"]["template"] == before["spec"]["template"]
+
+
+def test_nothing_is_made_while_no_variant_is_ready(world: World) -> None:
+    world.make("ServingWorkload", "digits", SERVING)
+    world.settle()
+    assert world.all(DEPLOYMENTS) == world.all(SERVICES) == []
+    assert world.status("ServingWorkload", "digits")["state"] == "VariantNotFound"
+
+
+def test_a_variant_is_made_by_one_job_and_anew_when_its_spec_changes(world: World) -> None:
+    trained(world)
+    world.make("ModelVariant", "int8", {"source": {"trainingWorkload": "digits"}, "steps": [{"quantize": {}}], "timeout": "5m"})  # fmt: skip # noqa: E501
+    world.settle()
+    (job,) = [one for one in world.all(JOBS) if one["metadata"]["name"] == "int8-build"]
+    config = config_of(job)
+    assert (config["source"], config["output"]) == ("/models/training/digits", "/models/variants/int8")
+    assert (job["spec"]["backoffLimit"], job["spec"]["activeDeadlineSeconds"]) == (2, 300)
+    before = world.versions()
+    world.restart()
+    world.run()
+    assert world.versions() == before
+    world.pod("int8-build-x", "ModelVariant", "int8")
+    world.make("ModelVariant", "int8", {"source": {"trainingWorkload": "digits"}, "steps": [{"prune": {"amount": "0.25"}}]})  # fmt: skip # noqa: E501
+    world.settle()
+    assert world.all(JOBS) == [], "two builds would write the same artifact"
+    world.kube.delete(world.path(PODS, "int8-build-x"))
+    world.settle()
+    (again,) = world.all(JOBS)
+    assert again["metadata"]["uid"] != job["metadata"]["uid"]
+    assert config_of(again)["steps"] == [{"prune": {"method": "structured", "amount": 0.25, "finetuneEpochs": 3}}]
+
+
+def test_a_variant_without_its_source_says_so(world: World) -> None:
+    ask_for(world, "fp32")
+    world.settle()
+    assert world.status("ModelVariant", "fp32")["state"] == "SourceNotFound"
+    assert world.events() == [("SourceNotFound", "fp32")]
