@@ -1,0 +1,231 @@
+"""The manifests that are built: what the runtimes read of them, and what every pod must have."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.unit import worlds
+from trimtab.api.hardware import HardwareClassSpec
+from trimtab.api.policy import Mode
+from trimtab.api.serving import VariantVersion
+from trimtab.api.training import TrainingAction
+from trimtab.apply.children.names import short_name, spec_hash
+from trimtab.apply.children.own_template import checked_template
+from trimtab.apply.children.serving import serving_children
+from trimtab.apply.children.training import training_children
+from trimtab.apply.children.variant import variant_children
+from trimtab.apply.settings import Images
+from trimtab.kube.errors import Invalid
+from trimtab.plan.decisions import ServingDecision, TrainingDecision, VariantDecision
+from trimtab_workloads.optimize.config import OptimizeConfig
+from trimtab_workloads.serve.config import ServeConfig
+from trimtab_workloads.train.config import TrainConfig
+
+IMAGES = Images(train="train", optimize="optimize", serve="serve")
+GPU = worlds.hardware(
+    "gpu",
+    resourceName="nvidia.com/gpu",
+    tolerations=[{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}],
+).spec
+
+
+def training_decision(action: TrainingAction = TrainingAction.RUN, replicas: int = 2) -> TrainingDecision:
+    return TrainingDecision(
+        key="demo/digits", mode=Mode.ENFORCE, action=action, replicas=replicas, hardware_class="gpu"
+    )
+
+
+def serving_decision(**changes: Any) -> ServingDecision:
+    versions = (VariantVersion(name="fp32", version=1), VariantVersion(name="int8", version=2))
+    decision = ServingDecision(
+        key="demo/digits-serving", mode=Mode.ENFORCE, variant="fp32", versions=versions, available=("fp32", "int8"),
+        hardware_class="gpu", replicas=2,
+    )  # fmt: skip
+    return decision.model_copy(update=changes)
+
+
+def serving(decision: ServingDecision, **spec: Any) -> list[dict[str, Any]]:
+    found = {name: worlds.variant(name, 0.98, 100).status.artifact for name in decision.available}
+    artifacts = {name: artifact for name, artifact in found.items() if artifact is not None}
+    return serving_children(worlds.serving(**spec), decision, artifacts, GPU, IMAGES)
+
+
+def training(hardware: HardwareClassSpec = GPU, decision: TrainingDecision | None = None, **spec: Any) -> Any:
+    service, job = training_children(worlds.training(**spec), decision or training_decision(), hardware, IMAGES)
+    assert service["kind"] == "Service"
+    return job
+
+
+def variant(**spec: Any) -> dict[str, Any]:
+    decision = VariantDecision(key="demo/int8", build=True, spec_hash="abc", hardware_class="gpu", claim_name="models")
+    (job,) = variant_children(worlds.variant("int8", 0.9, 100, **spec), decision, GPU, IMAGES)
+    return job
+
+
+def pod_of(manifest: dict[str, Any]) -> Any:
+    return manifest["spec"]["template"]["spec"]
+
+
+def config_text(manifest: dict[str, Any]) -> str:
+    (variable,) = pod_of(manifest)["containers"][0]["env"]
+    assert variable["name"] == "TRIMTAB_CONFIG"
+    return str(variable["value"])
+
+
+@pytest.mark.parametrize("make", [training, variant, lambda: serving(serving_decision())[2]])
+def test_every_pod_of_a_runtime_may_do_little(make: Any) -> None:
+    pod = pod_of(make())
+    (container,) = pod["containers"]
+    assert pod["automountServiceAccountToken"] is pod["enableServiceLinks"] is False
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert {pod["securityContext"][key] for key in ("runAsUser", "runAsGroup", "fsGroup")} == {65532}
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]},
+    }  # fmt: skip
+    assert container["resources"]["requests"] == container["resources"]["limits"]
+    assert container["imagePullPolicy"] == "IfNotPresent"
+    tmp = next(volume for volume in pod["volumes"] if volume["name"] == "tmp")
+    assert tmp["emptyDir"]["sizeLimit"]
+    assert pod["nodeSelector"] == {"class": "gpu"}
+    assert pod["tolerations"] == [
+        {"key": "nvidia.com/gpu", "operator": "Exists", "value": "", "effect": "NoSchedule"}
+    ]  # fmt: skip
+
+
+def test_accelerators_are_asked_for_by_the_resource_of_the_class() -> None:
+    limits = pod_of(training(resources={"cpu": "2", "memory": "4Gi", "accelerators": 2}))["containers"][0]["resources"]
+    assert limits["limits"] == {"cpu": "2", "memory": "4Gi", "nvidia.com/gpu": "2"}
+
+
+def test_the_train_runtime_can_read_its_configuration() -> None:
+    torch = {"epochs": 7, "globalBatchSize": 128, "learningRate": "0.01", "seed": 3, "samplesPerSecondLimit": "250"}
+    job = training(torch=torch, checkpoint={"claimName": "models", "interval": "45s"})
+    config = TrainConfig.model_validate_json(config_text(job))
+    assert (config.epochs, config.global_batch_size, config.learning_rate, config.seed) == (7, 128, 0.01, 3)
+    assert (config.world_size, config.samples_per_second_limit, config.checkpoint_interval_seconds) == (2, 250, 45)
+    assert config.master_address == "digits-0.digits-peers"
+    assert pod_of(job)["subdomain"] == "digits-peers"
+    assert str(config.directory) == "/models/training/digits"
+
+
+def test_the_optimize_runtime_can_read_its_configuration() -> None:
+    steps = [{"prune": {"amount": "0.25", "finetuneEpochs": 2}}, {"quantize": {"mode": "dynamic"}}]
+    config = OptimizeConfig.model_validate_json(config_text(variant(steps=steps, seed=5)))
+    prune, quantize = config.steps
+    assert prune.prune is not None
+    assert quantize.quantize is not None
+    assert (prune.prune.amount, prune.prune.finetune_epochs, quantize.quantize.mode) == (0.25, 2, "dynamic")
+    assert (str(config.source), str(config.output)) == ("/models/training/digits", "/models/variants/int8")
+    assert config.seed == 5
+
+
+def test_the_serve_runtime_can_read_its_configuration() -> None:
+    triton = {"maxBatchSize": 16, "maxQueueDelayMicroseconds": 50, "instances": 2, "threads": 3}
+    _, _, deployment = serving(serving_decision(), triton=triton)
+    config = ServeConfig.model_validate_json(config_text(deployment))
+    assert [(v.name, v.version, str(v.path)) for v in config.variants] == [
+        ("fp32", 1, "/models/variants/fp32/model.onnx"),
+        ("int8", 2, "/models/variants/int8/model.onnx"),
+    ]
+    assert (config.max_batch_size, config.max_queue_delay_microseconds) == (16, 50)
+    assert (config.instances, config.threads) == (2, 3)
+    mounts = {m["name"]: m for m in pod_of(deployment)["containers"][0]["volumeMounts"]}
+    assert str(config.active_file.parent) == mounts["active"]["mountPath"]
+    assert mounts["models"]["readOnly"] is True
+
+
+def test_a_serving_pod_leaves_the_service_before_it_stops() -> None:
+    pod = pod_of(serving(serving_decision())[2])
+    config = ServeConfig.model_validate_json(config_text(serving(serving_decision())[2]))
+    drain = pod["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
+    assert drain > config.max_connection_age_seconds
+    assert drain + config.exit_timeout_seconds < pod["terminationGracePeriodSeconds"]
+
+
+def test_the_hash_of_a_job_names_its_template_and_replicas_but_not_the_suspension() -> None:
+    def label(job: dict[str, Any]) -> str:
+        return str(job["metadata"]["labels"]["trimtab.dev/spec-hash"])
+
+    base = training()
+    suspended = training(decision=training_decision(TrainingAction.SUSPEND))
+    assert (base["spec"]["suspend"], suspended["spec"]["suspend"]) == (False, True)
+    assert label(suspended) == label(base)
+    others = [
+        training(decision=training_decision(replicas=3)),
+        training(hardware=worlds.hardware("other").spec),
+        training(resources={"cpu": "2"}),
+        training(torch={"image": "own"}),
+    ]
+    assert len({label(base), *map(label, others)}) == 1 + len(others)
+
+
+def test_the_failure_policy_retries_stops_and_ends_config_errors() -> None:
+    rules = training()["spec"]["podFailurePolicy"]["rules"]
+    assert [rule["action"] for rule in rules] == ["FailJob", "Ignore", "Ignore"]
+    assert [rule["onExitCodes"]["values"] for rule in rules[:2]] == [[2], [143]]
+    own = training(torch=None, template={"spec": {"containers": [{"name": "a"}]}}, work={"totalSamples": 1})
+    assert "FailJob" not in [rule["action"] for rule in own["spec"]["podFailurePolicy"]["rules"]]
+
+
+@settings(deadline=None)
+@given(st.sampled_from(["fp32", "int8"]), st.integers(1, 9))
+def test_the_pod_template_does_not_follow_variant_or_replicas(variant: str, replicas: int) -> None:
+    config_map, _, deployment = serving(serving_decision(variant=variant, replicas=replicas))
+    _, _, reference = serving(serving_decision())
+    assert deployment["spec"]["template"] == reference["spec"]["template"]
+    assert deployment["spec"]["replicas"] == replicas
+    assert config_map["data"]["version"] == {"fp32": "1", "int8": "2"}[variant]
+
+
+NAMES = st.from_regex(r"[a-z0-9]([-a-z0-9]{0,80}[a-z0-9])?", fullmatch=True)
+
+
+@settings(deadline=None)
+@given(NAMES, st.sampled_from(["", "peers", "build", "a-class-with-a-long-name"]))
+def test_names_fit_a_pods_host_name_and_stay_the_same(name: str, suffix: str) -> None:
+    short = short_name(name, suffix)
+    assert len(f"{short}-4095-abcde") <= 63
+    assert short == short_name(name, suffix)
+    assert short[0].isalnum()
+    assert short[-1].isalnum()
+
+
+def test_long_names_are_told_apart() -> None:
+    assert short_name("a" * 60 + "x") != short_name("a" * 60 + "y")
+    assert short_name("a" * 51, "peers") != short_name("a" * 51, "build")
+
+
+def test_a_hash_does_not_depend_on_the_order_of_keys() -> None:
+    assert spec_hash({"a": 1, "b": 2}) == spec_hash(json.loads('{"b": 2, "a": 1}'))
+
+
+PARTS = ["metadata", "spec", "labels", "annotations", "containers", "nodeSelector", "tolerations", "x"]
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(PARTS), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+def refusal(template: dict[str, Any]) -> str:
+    try:
+        checked_template(template)
+    except Invalid as error:
+        return error.message
+    return ""
+
+
+@settings(deadline=None)
+@given(st.dictionaries(st.sampled_from(PARTS), JSON, max_size=3))
+def test_whatever_a_template_holds_it_is_built_or_refused_by_name(template: dict[str, Any]) -> None:
+    given_spec = {"torch": None, "template": template, "work": {"totalSamples": 1}}
+    if message := refusal(template):
+        assert message.startswith("spec.template")
+        with pytest.raises(Invalid):
+            training(**given_spec)
+    else:
+        assert training(**given_spec)["spec"]["template"]["spec"]["restartPolicy"] == "Never"
