@@ -46,7 +46,8 @@ lint: setup
 lock: setup
 	$(UV_COMPILE) pyproject.toml -o requirements/operator.txt
 	$(UV_COMPILE) pyproject.toml --extra local --extra dev -o requirements/dev.txt
-	$(UV_COMPILE) pyproject.toml --extra workloads --extra local --extra dev -o requirements/workloads.txt
+	# Not for every Python: pytriton holds numpy below 2, which the newest Pythons no longer have.
+	$(subst --universal ,,$(UV_COMPILE)) pyproject.toml --extra workloads --extra local --extra dev -o requirements/workloads.txt
 	for name in $(LOCKS); do $(UV_COMPILE) requirements/$$name.in -o requirements/$$name.txt || exit 1; done
 
 down:
