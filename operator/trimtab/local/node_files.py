@@ -104,6 +104,8 @@ def kubelet(cluster: str, subnet: Subnet, run: Path, authority: Path, serving: K
         cgroupDriver="cgroupfs",
         cgroupRoot=f"/{group_name(cluster)}",
         failCgroupV1=False,
+        # A changed ConfigMap reaches its pods in seconds: one node with few pods can afford it.
+        syncFrequency="5s",
         enforceNodeAllocatable=[],
         localStorageCapacityIsolation=False,
         failSwapOn=False,
