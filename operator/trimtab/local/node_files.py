@@ -104,8 +104,6 @@ def kubelet(cluster: str, subnet: Subnet, run: Path, authority: Path, serving: K
         cgroupDriver="cgroupfs",
         cgroupRoot=f"/{group_name(cluster)}",
         failCgroupV1=False,
-        # A changed ConfigMap reaches its pods in seconds: one node with few pods can afford it.
-        syncFrequency="5s",
         enforceNodeAllocatable=[],
         localStorageCapacityIsolation=False,
         failSwapOn=False,
@@ -124,7 +122,7 @@ def kubelet(cluster: str, subnet: Subnet, run: Path, authority: Path, serving: K
         kubeAPIQPS=200,
         kubeAPIBurst=400,
         serializeImagePulls=False,
-        syncFrequency="20s",
+        syncFrequency="5s",
         nodeStatusReportFrequency="30s",
         shutdownGracePeriod="0s",
     )
