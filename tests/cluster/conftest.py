@@ -1,11 +1,16 @@
 """One embedded cluster for all tests that need real pods; they run one after the other, in one test process."""
 
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.cluster.story import Story, make_shell
+from trimtab.cli.demo import EMBEDDED_VALUES
+from trimtab.demo.facts import Facts
+from trimtab.demo.scenario import run
 from trimtab.local.cluster import Cluster
 from trimtab.local.images import catalog
 
@@ -36,3 +41,11 @@ def cluster() -> Iterator[Cluster]:
             os.environ["KUBECONFIG"] = before
         if not os.environ.get("TRIMTAB_TEST_KEEP"):
             one.down()
+
+
+@pytest.fixture(scope="session")
+def story(cluster: Cluster) -> Story:
+    """`make demo` on the tests' own cluster, run once for all that look at what came of it."""
+    shell, facts = make_shell(cluster), Facts()
+    run(shell, facts, time.monotonic(), EMBEDDED_VALUES)
+    return Story(shell, facts, cluster)

@@ -41,6 +41,10 @@ class Shell:
         """A kubectl command that only looks; it is not shown."""
         return self._run([str(self.kubectl_path), "--kubeconfig", str(self.kubeconfig), *arguments])
 
+    def apply(self, manifest: str) -> str:
+        """Apply a manifest from a text."""
+        return self._run([str(self.kubectl_path), "--kubeconfig", str(self.kubeconfig), "apply", "-f", "-"], manifest)
+
     def kubectl(self, *arguments: str) -> str:
         """A kubectl command of the story: shown, with what it prints."""
         self.narrator.command("kubectl", *arguments)
