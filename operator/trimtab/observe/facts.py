@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass, field
 
+from trimtab.api import labels
 from trimtab.api.schema import ApiModel, StatusModel
 from trimtab.plan.snapshot import DeploymentState, JobState, ObjectMeta, WorkloadPod
 
-WORKLOAD_LABEL = "trimtab.dev/workload"
-WORKLOAD_KIND_LABEL = "trimtab.dev/workload-kind"
-CLASS_LABEL = "trimtab.dev/hardware-class"
-HASH_LABEL = "trimtab.dev/spec-hash"
+WORKLOAD_LABEL = labels.WORKLOAD
+WORKLOAD_KIND_LABEL = labels.WORKLOAD_KIND
+CLASS_LABEL = labels.HARDWARE_CLASS
+HASH_LABEL = labels.SPEC_HASH
 
 TRAINING = "TrainingWorkload"
 SERVING = "ServingWorkload"
