@@ -62,7 +62,7 @@ def test_all_pages_are_there() -> None:
 
 
 def test_there_are_examples_on_the_pages_that_need_them() -> None:
-    for name in ("README.md", "docs/workloads.md", "docs/policies.md"):
+    for name in ("README.md", "docs/workloads.md", "docs/policies.md", "docs/ledger.md"):
         assert blocks(ROOT / name, "yaml"), name
 
 
