@@ -1,143 +1,86 @@
-"""What is broken on purpose comes right again, and nothing is made twice or lost."""
+"""The operator dies or is away, while a training runs and a model is served: nothing is made twice, lost or counted twice."""
 
-import json
+from datetime import datetime
 from typing import Any
 
-import pytest
+from tests.cluster import breaking
+from tests.cluster.breaking import SAMPLES
+from tests.cluster.story import SYSTEM, Story, is_ready, restarts
+from trimtab.demo.facts import instant
+from trimtab.demo.shell import Object
 
-from tests.cluster.story import Story
-from trimtab.demo.shell import Shell
-
-SHORT_TRAINING = """
-apiVersion: trimtab.dev/v1alpha1
-kind: TrainingWorkload
-metadata: {name: %s, namespace: demo}
-spec:
-  torch: {epochs: 6, samplesPerSecondLimit: 300}
-  minReplicas: 2
-  maxReplicas: 2
-  resources: {cpu: 400m, memory: 1Gi}
-  hardware: {classes: [local-cpu]}
-  checkpoint: {claimName: models, interval: 5s}
-"""
+KUBELET_LAG_SECONDS = 20.0
+"""The kubelet counts CPU time every 10 to 15 s, and an account ends with the last count before its end."""
 
 
-WRONG = {
-    "apiVersion": "trimtab.dev/v1alpha1",
-    "kind": "TrainingWorkload",
-    "metadata": {"name": "wrong", "namespace": "demo"},
-}
+def held_seconds(usage: dict[str, Any]) -> float:
+    return float(usage["replicaSeconds"]) + float(usage["unmeteredSeconds"])
 
 
-def workload_status(shell: Shell, kind: str, name: str) -> dict[str, Any]:
-    return shell.get(kind, name).get("status", {})
+def serving_pods(story: Story) -> dict[str, int]:
+    return {pod["metadata"]["uid"]: restarts(pod) for pod in story.pods("digits", "ServingWorkload")}
 
 
-def condition(shell: Shell, kind: str, name: str, of: str) -> dict[str, Any]:
-    return next((c for c in workload_status(shell, kind, name).get("conditions", []) if c["type"] == of), {})
+def ready_operator(story: Story, known: str = "", more_restarts_than: int = -1) -> Object | None:
+    pod = story.operator_pod()
+    if not pod or pod["metadata"]["uid"] == known or restarts(pod) <= more_restarts_than:
+        return None
+    return pod if is_ready(pod) else None
 
 
-def percent(shell: Shell, name: str) -> int:
-    return int(workload_status(shell, "tw", name).get("progress", {}).get("percent", 0))
+def job_is_done(story: Story, name: str) -> bool:
+    found = story.shell.get("job", name).get("status", {}).get("conditions", [])
+    return any(c["type"] == "Complete" and c["status"] == "True" for c in found)
 
 
-def finish(shell: Shell, name: str) -> dict[str, Any]:
-    return shell.until(
-        f"the end of {name}",
-        lambda: (
-            workload_status(shell, "tw", name) if workload_status(shell, "tw", name).get("completionTime") else None
-        ),
-        300,
-        lambda: str(workload_status(shell, "tw", name).get("state")),
-    )
+def accounted(story: Story, kind: str, name: str, until: datetime) -> dict[str, Any] | None:
+    usage: dict[str, Any] = breaking.status_of(story, kind, name).get("usage") or {}
+    return usage if usage and instant(usage["accountedUntil"]) >= until else None
 
 
-def pod_names(shell: Shell, selector: str, namespace: str = "demo") -> list[str]:
-    return [p["metadata"]["name"] for p in shell.items("pods", selector, namespace)]
+def ran_seconds(story: Story, name: str) -> list[float]:
+    ended = [
+        pod["status"]["containerStatuses"][0]["state"]["terminated"] for pod in story.pods(name, "TrainingWorkload")
+    ]
+    return [(instant(one["finishedAt"]) - instant(one["startedAt"])).total_seconds() for one in ended]
 
 
-def kill(shell: Shell, pod: str, namespace: str = "demo") -> None:
-    shell.query("delete", "pod", pod, "-n", namespace, "--grace-period=0", "--force")
-
-
-def test_killed_training_pod_and_killed_operator_lose_no_work(story: Story) -> None:
-    shell, name = story.shell, "killed"
-    shell.apply(SHORT_TRAINING % name)
-    shell.until("some progress", lambda: percent(shell, name) >= 15, 180, lambda: f"{percent(shell, name)} %")
-    job = shell.get("job", name)["metadata"]["uid"]
-    kill(shell, next(p for p in pod_names(shell, f"trimtab.dev/workload={name}") if p.startswith(f"{name}-1")))
-    [operator] = pod_names(shell, "app.kubernetes.io/component=operator", "trimtab-system")
-    kill(shell, operator, "trimtab-system")
-    done = finish(shell, name)
-    assert shell.get("job", name)["metadata"]["uid"] == job, "the Job was made anew"
-    assert done["progress"]["visitsMin"] == done["progress"]["visitsMax"] == 6
-    assert done["progress"]["completedSamples"] == 6 * 1437
-    shell.query("delete", "tw", name, "-n", "demo")
-
-
-def test_a_killed_triton_pod_is_replaced_and_the_workload_says_what_happens(story: Story) -> None:
-    shell, selector = story.shell, "trimtab.dev/workload=digits,trimtab.dev/workload-kind=ServingWorkload"
-    [before] = pod_names(shell, selector)
-    kill(shell, before)
-
-    def serves_again() -> bool:
-        ready = workload_status(shell, "sw", "digits").get("readyReplicas", 0) >= 1
-        return ready and before not in pod_names(shell, selector)
-
-    shell.until("a new server", serves_again, 120)
-
-
-def test_without_prometheus_what_runs_keeps_running_and_says_so(story: Story) -> None:
-    shell = story.shell
-    replicas = workload_status(shell, "sw", "digits")["readyReplicas"]
-    shell.query("scale", "deployment/trimtab-prometheus", "-n", "trimtab-system", "--replicas=0")
-    try:
-        shell.until(
-            "the condition",
-            lambda: condition(shell, "sw", "digits", "MetricsAvailable").get("reason") == "PrometheusUnreachable",
-            120,
-            lambda: str(condition(shell, "sw", "digits", "MetricsAvailable").get("reason")),
-        )
-        assert workload_status(shell, "sw", "digits")["readyReplicas"] == replicas
-    finally:
-        shell.query("scale", "deployment/trimtab-prometheus", "-n", "trimtab-system", "--replicas=1")
-    shell.until(
-        "metrics again", lambda: condition(shell, "sw", "digits", "MetricsAvailable").get("status") == "True", 180
-    )
-
-
-@pytest.mark.parametrize(
-    ("edit", "kind", "reason"),
-    [
-        ({"hardware": {"classes": ["tpu-v9"]}}, "tw", "HardwareClassNotFound"),
-        ({"checkpoint": {"claimName": "no-such-claim"}}, "tw", "no-such-claim"),
-    ],
-)
-def test_what_only_shows_later_is_a_condition_that_names_it(
-    story: Story, edit: dict[str, Any], kind: str, reason: str
-) -> None:
-    shell, name = story.shell, "wrong"
-    spec = {"torch": {"epochs": 1}, "checkpoint": {"claimName": "models"}, **edit}
-    shell.apply(json.dumps({**WRONG, "spec": spec}))
-    try:
-        shell.until(
-            reason,
-            lambda: reason in json.dumps(workload_status(shell, kind, name)),
-            60,
-            lambda: str(condition(shell, kind, name, "Ready").get("message")),
-        )
-        assert workload_status(shell, "sw", "digits")["readyReplicas"] >= 1
-    finally:
-        shell.query("delete", kind, name, "-n", "demo")
-
-
-def test_a_deleted_workload_takes_its_children_along(story: Story) -> None:
-    shell, name = story.shell, "gone"
-    shell.apply(SHORT_TRAINING % name)
-    shell.until("its Job", lambda: shell.get("job", name), 60)
-    shell.query("delete", "tw", name, "-n", "demo")
-    shell.until(
-        "an empty place",
-        lambda: not shell.get("job", name) and not pod_names(shell, f"trimtab.dev/workload={name}"),
-        120,
-    )
+def test_an_operator_that_is_killed_or_away_makes_nothing_twice_and_loses_nothing(story: Story) -> None:
+    shell, name, epochs = story.shell, "orphan", 5
+    deployment = shell.get("deployment", "digits-local-cpu")["metadata"]["uid"]
+    servers, before = serving_pods(story), breaking.status_of(story, "sw", "digits")["usage"]
+    with breaking.applied(story, breaking.training(name, epochs)):
+        breaking.with_checkpoint(story, name)
+        job = shell.get("job", name)["metadata"]["uid"]
+        pods = {pod["metadata"]["uid"] for pod in story.pods(name, "TrainingWorkload")}
+        # Out of memory, say: the container is started anew.
+        operator = story.operator_pod()
+        breaking.kill_process(story, operator, "trimtab.handlers")
+        shell.until("the operator again", lambda: ready_operator(story, "", restarts(operator)), 120)
+        # The node is lost, say, and for a while there is no place for it: the training comes to its end meanwhile.
+        shell.query("scale", "deployment/trimtab-operator", "-n", SYSTEM, "--replicas=0")
+        try:
+            breaking.force_delete(story, story.operator_pod() or operator)
+            shell.until("the training's end without the operator", lambda: job_is_done(story, name), 180)
+            assert not story.operator_pod()
+            assert "completionTime" not in breaking.status_of(story, "tw", name)
+        finally:
+            shell.query("scale", "deployment/trimtab-operator", "-n", SYSTEM, "--replicas=1")
+        shell.until("a new operator", lambda: ready_operator(story, operator["metadata"]["uid"]), 120)
+        status = breaking.finished(story, name)
+        assert shell.get("job", name)["metadata"]["uid"] == job
+        assert {pod["metadata"]["uid"] for pod in story.pods(name, "TrainingWorkload")} == pods
+        ran = ran_seconds(story, name)
+        done = instant(status["completionTime"])
+        usage = shell.until("the training's last account", lambda: accounted(story, "tw", name, done), 120)
+        after = shell.until("the server's account", lambda: accounted(story, "sw", "digits", done), 120)
+    progress = status["progress"]
+    assert (progress["visitsMin"], progress["visitsMax"]) == (epochs, epochs)
+    assert progress["completedSamples"] == epochs * SAMPLES
+    assert sum(ran) - KUBELET_LAG_SECONDS * len(ran) <= held_seconds(usage) <= sum(ran) + 2 * len(ran)
+    # The server went on untouched, and its time is in the account once, also while nobody counted.
+    assert shell.get("deployment", "digits-local-cpu")["metadata"]["uid"] == deployment
+    assert serving_pods(story) == servers
+    passed = (instant(after["accountedUntil"]) - instant(before["accountedUntil"])).total_seconds()
+    assert passed > 40
+    assert abs(held_seconds(after) - held_seconds(before) - passed * len(servers)) <= KUBELET_LAG_SECONDS * len(servers)

