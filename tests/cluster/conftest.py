@@ -10,19 +10,27 @@ import pytest
 from tests.cluster.story import Story, make_shell
 from trimtab.cli.demo import EMBEDDED_VALUES
 from trimtab.demo.facts import Facts
-from trimtab.demo.scenario import run
+from trimtab.demo.scenario import run, write
 from trimtab.local.cluster import Cluster
 from trimtab.local.images import catalog
+
+# The scenario first, then what breaks things on the same cluster, and at last what the operator asked for in all that.
+_ORDER = ("test_local_cluster", "test_scenario", "test_break_", "test_rbac")
+
+
+def _place(item: pytest.Item) -> int:
+    return next((n for n, prefix in enumerate(_ORDER) if item.path.name.startswith(prefix)), len(_ORDER))
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     here = Path(__file__).parent
-    for item in items:
-        if here in item.path.parents:
-            item.add_marker(pytest.mark.cluster)
-            # Before xdist reads the groups (tryfirst); all in one process with --dist loadgroup, so one cluster.
-            item.add_marker(pytest.mark.xdist_group("cluster"))
+    slots = [n for n, item in enumerate(items) if here in item.path.parents]
+    for n, item in zip(slots, sorted((items[n] for n in slots), key=_place), strict=True):
+        items[n] = item
+        item.add_marker(pytest.mark.cluster)
+        # Before xdist reads the groups (tryfirst); all in one process with --dist loadgroup, so one cluster.
+        item.add_marker(pytest.mark.xdist_group("cluster"))
 
 
 @pytest.fixture(scope="session")
@@ -45,7 +53,19 @@ def cluster() -> Iterator[Cluster]:
 
 @pytest.fixture(scope="session")
 def story(cluster: Cluster) -> Story:
-    """`make demo` on the tests' own cluster, run once for all that look at what came of it."""
+    """`make demo` on the tests' own cluster, run once for all that look at what came of it.
+
+    One that was kept (TRIMTAB_TEST_KEEP=1) with a whole scenario on it is taken as it is.
+    """
     shell, facts = make_shell(cluster), Facts()
-    run(shell, facts, time.monotonic(), EMBEDDED_VALUES)
+    kept = cluster.paths.logs / "facts.json"
+    if os.environ.get("TRIMTAB_TEST_KEEP") and kept.exists():
+        return Story(shell, Facts.model_validate_json(kept.read_text()), cluster)
+    try:
+        run(shell, facts, time.monotonic(), EMBEDDED_VALUES)
+    except BaseException:
+        # Beside the logs, which outlive the cluster: how far it came.
+        write(facts, kept.with_name("facts-partial.json"))
+        raise
+    write(facts, kept)
     return Story(shell, facts, cluster)

@@ -31,7 +31,7 @@ class Story:
         """The events about one object, the oldest first."""
         items = json.loads(self.shell.query("get", "events.v1.events.k8s.io", "-n", NAMESPACE, "-o", "json"))["items"]
         about = [e for e in items if (e["regarding"]["kind"], e["regarding"]["name"]) == (kind, name)]
-        return sorted(about, key=lambda e: e["eventTime"] or e["metadata"]["creationTimestamp"])
+        return sorted(about, key=lambda e: e.get("eventTime") or e["metadata"]["creationTimestamp"])
 
     def pods(self, workload: str, kind: str, index: int | None = None) -> list[Object]:
         """The pods of a workload that are not on their way out, the newest first."""

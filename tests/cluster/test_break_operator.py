@@ -1,4 +1,4 @@
-"""The operator dies or is away, while a training runs and a model is served: nothing is made twice, lost or counted twice."""
+"""The operator dies or is away while a training runs and a model is served: nothing is made, lost or counted twice."""
 
 from datetime import datetime
 from typing import Any
@@ -46,7 +46,7 @@ def ran_seconds(story: Story, name: str) -> list[float]:
 
 
 def test_an_operator_that_is_killed_or_away_makes_nothing_twice_and_loses_nothing(story: Story) -> None:
-    shell, name, epochs = story.shell, "orphan", 5
+    shell, name, epochs = story.shell, breaking.unique("orphan"), 5
     deployment = shell.get("deployment", "digits-local-cpu")["metadata"]["uid"]
     servers, before = serving_pods(story), breaking.status_of(story, "sw", "digits")["usage"]
     with breaking.applied(story, breaking.training(name, epochs)):

@@ -1,0 +1,129 @@
+"""What the tests that break things have in common: workloads of their own, and ways to kill."""
+
+import json
+import os
+import signal
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.cluster.story import NAMESPACE, Story
+from trimtab.demo.shell import Object
+from trimtab.local import cgroups
+
+SAMPLES = 1437
+"""Training samples of the digits."""
+
+
+def unique(name: str) -> str:
+    """A name that no earlier training had: checkpoints stay in the claim, under the workload's name."""
+    return f"{name}-{uuid.uuid4().hex[:6]}"
+
+
+def manifest(kind: str, name: str, spec: dict[str, Any], namespace: str = NAMESPACE) -> Object:
+    """An object of ours, without labels: no policy of the scenario selects it."""
+    metadata = {"name": name, **({"namespace": namespace} if namespace else {})}
+    return {"apiVersion": "trimtab.dev/v1alpha1", "kind": kind, "metadata": metadata, "spec": spec}
+
+
+def training(name: str, epochs: int, **spec: Any) -> Object:
+    """A training on two pods that takes some 20 s, with a checkpoint every other second."""
+    defaults = {
+        "torch": {"epochs": epochs},
+        "minReplicas": 2,
+        "maxReplicas": 2,
+        "resources": {"cpu": "400m", "memory": "1Gi"},
+        "hardware": {"classes": ["local-cpu"]},
+        "checkpoint": {"claimName": "models", "interval": "2s"},
+    }
+    return manifest("TrainingWorkload", name, {**defaults, **spec})
+
+
+def serving(name: str, variants: list[str], **spec: Any) -> Object:
+    """A small server of the scenario's variants."""
+    defaults = {
+        "model": "digits",
+        "variants": variants,
+        "targets": {"latency": {"percentile": "p95", "milliseconds": 1000}},
+        "resources": {"cpu": "150m", "memory": "512Mi"},
+        "maxReplicas": 1,
+        "hardware": {"classes": ["local-cpu"]},
+    }
+    return manifest("ServingWorkload", name, {**defaults, **spec})
+
+
+@contextmanager
+def applied(story: Story, *objects: Object) -> Iterator[None]:
+    """Objects that are there for a while; afterwards they, and the pods of workloads among them, are gone."""
+    text = json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)})
+    try:
+        story.shell.apply(text)
+        yield
+    finally:
+        for one in reversed(objects):
+            where = one["metadata"].get("namespace", NAMESPACE)
+            named = [f"{one['kind'].lower()}.trimtab.dev", one["metadata"]["name"], "-n", where]
+            story.shell.query("delete", *named, "--ignore-not-found")
+        for one in objects:
+            workload = f"trimtab.dev/workload={one['metadata']['name']},trimtab.dev/workload-kind={one['kind']}"
+            story.shell.until(f"no pods of {workload}", lambda w=workload: not story.shell.items("pods", w), 120)  # type: ignore[misc]
+
+
+def status_of(story: Story, kind: str, name: str) -> dict[str, Any]:
+    """Status of an object; empty while there is none."""
+    found: dict[str, Any] = story.shell.get(kind, name).get("status", {})
+    return found
+
+
+def finished(story: Story, name: str, timeout_seconds: float = 240) -> dict[str, Any]:
+    """Wait for the end of a training, with its result in status."""
+
+    def ended() -> dict[str, Any] | None:
+        status = status_of(story, "tw", name)
+        return status if status.get("completionTime") and status.get("accuracy") else None
+
+    return story.shell.until(f"the end of {name}", ended, timeout_seconds, lambda: progress_of(story, name))
+
+
+def progress_of(story: Story, name: str) -> str:
+    """How far a training is, in a line."""
+    status = status_of(story, "tw", name)
+    return f"{name}: {status.get('state', '-')}, {status.get('progress', {}).get('percent', 0)} %"
+
+
+def with_checkpoint(story: Story, name: str, known: set[str] = frozenset()) -> Object:  # type: ignore[assignment]
+    """Wait until a pod of rank 0 that is none of the `known` (uids) trains and has written a checkpoint."""
+
+    def wrote() -> Object | None:
+        for pod in story.pods(name, "TrainingWorkload", index=0)[:1]:
+            events = [line["event"] for line in story.logged(pod)]
+            if pod["metadata"]["uid"] not in known and {"first_step", "checkpoint"} <= set(events):
+                return pod
+        return None
+
+    return story.shell.until(f"a checkpoint of {name}", wrote, 180, lambda: progress_of(story, name))
+
+
+def force_delete(story: Story, pod: Object) -> None:
+    """Take a pod away without asking it."""
+    where = pod["metadata"]
+    story.shell.query("delete", "pod", where["name"], "-n", where["namespace"], "--grace-period=0", "--force")
+
+
+def kill_process(story: Story, pod: Object, part: str) -> None:
+    """SIGKILL the one process of a pod whose command line has this part: as if the kernel ran out of memory."""
+    found = []
+    for pid in cgroups.members(story.cluster.name):
+        process = Path("/proc") / str(pid)
+        try:
+            # A control group's path names its pod.
+            inside = pod["metadata"]["uid"] in (process / "cgroup").read_text()
+            command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue  # It ended meanwhile.
+        if inside and part in command:
+            found.append(pid)
+    assert len(found) == 1, f"{len(found)} processes {part!r} in pod {pod['metadata']['name']}"
+    os.kill(found[0], signal.SIGKILL)
