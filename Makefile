@@ -24,8 +24,10 @@ $(WORKLOADS_VENV)/.installed: requirements/workloads.txt pyproject.toml
 demo: setup
 	@$(BIN)/trimtab demo
 
+# One after the other: what serves on real pods is held to its latency, and must not share its two cores with other tests.
 test: test-workloads
-	$(BIN)/pytest -n $(WORKERS) --dist loadgroup --ignore tests/workloads $(PYTEST_ARGS)
+	$(BIN)/pytest -n $(WORKERS) --dist loadgroup --ignore tests/workloads -m "not cluster" $(PYTEST_ARGS)
+	$(BIN)/pytest -m cluster tests/cluster $(PYTEST_ARGS)
 
 test-workloads: setup $(WORKLOADS_VENV)/.installed
 	$(WORKLOADS_VENV)/bin/python -m pytest -n $(WORKERS) --dist loadfile tests/workloads $(PYTEST_ARGS)

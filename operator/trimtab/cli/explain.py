@@ -3,6 +3,7 @@
 from typing import Annotated, Any
 
 import typer
+from kubernetes.config import ConfigException
 from rich.console import Console
 
 from trimtab.kube.client import KubeClient
@@ -30,7 +31,7 @@ def explain(
         raise typer.BadParameter(f"{target!r}: write KIND/NAME with KIND one of {', '.join(sorted(_KINDS))}")
     try:
         found = KubeClient.from_environment().get(object_path(OWN[kind], name, namespace))
-    except KubeError as error:
+    except (KubeError, ConfigException) as error:
         raise typer.BadParameter(f"cannot ask the cluster: {error}") from error
     if found is None:
         raise typer.BadParameter(f"there is no {kind} {name!r} in namespace {namespace!r}")
@@ -41,7 +42,7 @@ def _print(found: dict[str, Any], console: Console) -> None:
     status = found.get("status", {})
     decision = status.get("decision", {})
     console.print(f"[bold]{found['kind']} {found['metadata']['name']}[/]: {status.get('state', 'not seen yet')}")
-    shown = {k: v for k, v in decision.items() if not isinstance(v, list | dict)}
+    shown = {k: v for k, v in decision.items() if v != "" and not isinstance(v, list | dict)}
     if shown:
         console.print("decision: " + ", ".join(f"{k} {v}" for k, v in shown.items()))
     for reason in decision.get("reasons", []):

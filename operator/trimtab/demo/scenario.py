@@ -8,7 +8,7 @@ from trimtab.demo.events import followed
 from trimtab.demo.facts import Facts
 from trimtab.demo.shell import Shell
 
-QUIET_RPS, HIGH_RPS = 30.0, 200.0
+QUIET_RPS, HIGH_RPS = 30.0, 180.0
 """Load that one pod carries with ease, and load that it cannot carry. Bounded: it goes to the cluster's own pods
 alone."""
 
