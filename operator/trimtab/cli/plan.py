@@ -19,7 +19,8 @@ def plan_command(
 ) -> None:
     """Decide on a Snapshot, changing nothing.
 
-    The operator keeps its last one: kubectl exec -n trimtab-system deploy/trimtab-operator -- cat /tmp/trimtab/snapshot.json
+    The operator keeps its last one:
+    kubectl exec -n trimtab-system deploy/trimtab-operator -- cat /tmp/trimtab/snapshot.json
     """
     try:
         world = Snapshot.model_validate_json(snapshot.read_text())
