@@ -242,17 +242,21 @@ def test_down_leaves_nothing_behind_whatever_was_killed(killed: str) -> None:
     one.down()
 
 
+def name_of(pid: int) -> str:
+    """Name of a process; empty when it has ended meanwhile."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
 def test_a_component_that_ends_is_started_again(cluster: Cluster) -> None:
     def scheduler() -> set[int]:
-        return {
-            pid
-            for pid in cgroups.members(cluster.name)
-            if Path(f"/proc/{pid}/comm").read_text().strip() == "kube-scheduler"
-        }
+        return {pid for pid in cgroups.members(cluster.name) if name_of(pid) == "kube-scheduler"}
 
     before = scheduler()
     for pid in before:
         os.kill(pid, signal.SIGKILL)
     wait_until(
-        lambda: bool(scheduler() - before), timeout_seconds=20, failure=lambda: "the scheduler did not come back"
+        lambda: bool(scheduler() - before), timeout_seconds=60, failure=lambda: "the scheduler did not come back"
     )
