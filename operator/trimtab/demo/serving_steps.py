@@ -125,6 +125,11 @@ def switch(shell: Shell, facts: Facts) -> None:
     """5c. A lower budget: a cheaper variant that still meets the accuracy floor takes over, live."""
     before = shell.get("sw", SERVING)["status"]
     old, price = before["activeVariant"], float(before["decision"]["rate"]["costUSDPerHour"])
+    most_accurate = max(facts.variants, key=lambda name: float(facts.variants[name]["accuracy"]["value"]), default=old)
+    if old != most_accurate:
+        raise DemoError(
+            f"{old} serves before the budget was lowered, not {most_accurate}: see kubectl describe sw digits"
+        )
     ok_before, failed_before = _totals(shell)
     limit = f"{0.7 * price:.4f}"
     shell.narrator.say(f"{old} costs {price:.4g} USD/h. Lower the budget to {limit} USD/h:")
