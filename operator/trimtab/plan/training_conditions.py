@@ -9,6 +9,9 @@ from trimtab.plan.decisions import ConditionValue
 from trimtab.plan.snapshot import Snapshot, TrainingState
 from trimtab.plan.training_options import TrainingOption
 
+_TO_BE_MENDED = ("HardwareClassNotFound", "NoNodes", "NoClass")
+"""Why nothing can run that no waiting cures: somebody has to change something."""
+
 
 def _trouble(state: TrainingState) -> tuple[str, str] | None:
     """Reason and message of what keeps existing pods from running."""
@@ -33,7 +36,7 @@ def ready_condition(state: TrainingState, action: TrainingAction, reasons: tuple
         ending = state.job is not None and any(not p.deleting or p.phase == "Running" for p in state.pods)
         return condition("Ready", False, "Suspending" if ending else "Suspended", first.message)
     if action is TrainingAction.WAIT:
-        return condition("Ready", False, "Waiting", first.message)
+        return condition("Ready", False, first.code if first.code in _TO_BE_MENDED else "Waiting", first.message)
     trouble = _trouble(state)
     if trouble is not None:
         return condition("Ready", False, *trouble)
