@@ -109,7 +109,8 @@ def with_checkpoint(story: Story, name: str, known: set[str] = frozenset()) -> O
 def force_delete(story: Story, pod: Object) -> None:
     """Take a pod away without asking it."""
     where = pod["metadata"]
-    story.shell.query("delete", "pod", where["name"], "-n", where["namespace"], "--grace-period=0", "--force")
+    now = ["--grace-period=0", "--force", "--ignore-not-found"]
+    story.shell.query("delete", "pod", where["name"], "-n", where["namespace"], *now)
 
 
 def kill_process(story: Story, pod: Object, part: str) -> None:

@@ -79,7 +79,9 @@ def test_the_accuracy_on_held_out_data_is_in_status(story: Story) -> None:
 
 
 def test_time_energy_cost_and_carbon_are_in_status_and_fit_each_other(story: Story) -> None:
-    usage, hardware = story.facts.training["usage"], story.shell.get("hw", "local-cpu")["spec"]
+    # As it is by now: at the training's end the account is still half a minute behind.
+    status, hardware = story.shell.get("tw", "digits")["status"], story.shell.get("hw", "local-cpu")["spec"]
+    usage = status["usage"]
     assert usage["source"] == "modelled"
     hours = float(usage["replicaSeconds"]) / 3600
     node = json.loads(story.shell.query("get", "nodes", "-l", "type!=kwok", "-o", "json"))["items"][0]
@@ -89,7 +91,7 @@ def test_time_energy_cost_and_carbon_are_in_status_and_fit_each_other(story: Sto
     idle, peak = (float(hardware["power"][key]) for key in ("idleWatts", "peakWatts"))
     assert idle * share * hours < float(usage["energyWattHours"]) <= peak * hours
     assert float(usage["carbonGrams"]) > 0
-    ran = float(story.facts.training["runningSeconds"])
+    ran = float(status["runningSeconds"])
     # Two replicas; what a pod used after the kubelet last looked at it is the most that can be missing.
     assert 0.6 * 2 * ran < float(usage["replicaSeconds"]) + float(usage["unmeteredSeconds"]) <= 2.05 * ran
 
