@@ -88,18 +88,27 @@ class Actuator:
             plan: The decisions.
             usage: Accounts that were carried on, by `Kind/namespace/name`.
             now: The instant of writing.
+
+        Raises:
+            Exception: what is no answer of the API server is a bug and is raised, after all other objects are done.
         """
         context = _Context(snapshot, plan, {h.meta.name: h.spec for h in snapshot.hardware}, usage, now)
         tasks = dict(self._tasks(context))
         futures = {key: self._pool.submit(task) for key, task in tasks.items()}
-        report = ApplyReport()
+        report, bugs = ApplyReport(), list[Exception]()
         for key, future in futures.items():
             try:
                 error = future.result()
             except KubeError as problem:
                 error = problem
+            except Exception as bug:
+                bug.add_note(f"while applying {key}")
+                bugs.append(bug)
+                continue
             if error is not None:
                 report.errors[key] = str(error)
+        if bugs:
+            raise bugs[0]
         self._status.forget_except(_uids(snapshot))
         self._children.forget_stale(now)
         return report

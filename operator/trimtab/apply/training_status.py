@@ -1,16 +1,26 @@
 """Status of a TrainingWorkload: pure, from what was, what is, and what was decided."""
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Final
 
 from trimtab.api import labels
 from trimtab.api.common import AccuracyFigure, FigureSource, Usage
 from trimtab.api.policy import Mode
-from trimtab.api.training import Progress, TrainingAction, TrainingDecisionStatus, TrainingWorkloadStatus
+from trimtab.api.training import (
+    Progress,
+    ScheduleSlot,
+    TrainingAction,
+    TrainingDecisionStatus,
+    TrainingWorkloadStatus,
+)
 from trimtab.apply.conditions import calmed, merged, ready_reason
 from trimtab.apply.figures import rounded, rounded_rate
 from trimtab.plan.decisions import ConditionValue, TrainingDecision
 from trimtab.plan.snapshot import TrainingState
+
+_SCHEDULE_MOVES: Final = timedelta(minutes=1)
+"""By less than this a slot of the schedule may move and still be shown as it was."""
 
 
 def _done(state: TrainingState) -> bool:
@@ -88,6 +98,22 @@ def _suspensions(state: TrainingState, decision: TrainingDecision) -> int:
     return state.status.suspensions + int(stops)
 
 
+def _slots(decision: TrainingDecision, before: TrainingDecisionStatus | None) -> tuple[ScheduleSlot, ...]:
+    """The schedule to be shown. Each pass draws it anew from the present; while it says the same, the old one stays:
+    moved by seconds, it would be written for every workload in every period.
+    """
+    new, old = decision.schedule[:16], before.schedule if before is not None else ()
+    return old if _what(old) == _what(new) and all(map(_close, old, new)) else new
+
+
+def _what(slots: tuple[ScheduleSlot, ...]) -> list[tuple[int, str]]:
+    return [(slot.replicas, slot.hardware_class) for slot in slots]
+
+
+def _close(old: ScheduleSlot, new: ScheduleSlot) -> bool:
+    return abs(old.end - new.end) <= _SCHEDULE_MOVES and old.start <= new.start + _SCHEDULE_MOVES
+
+
 def training_status(
     state: TrainingState,
     decision: TrainingDecision,
@@ -120,7 +146,7 @@ def training_status(
             hardware_class=decision.hardware_class,
             mode=decision.mode.value,
             reasons=decision.reasons,
-            schedule=decision.schedule[:16],
+            schedule=_slots(decision, state.status.decision),
             rate=rounded_rate(decision.rate),
             source=FigureSource.SIMULATED.value if simulated else "",
         ),

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import kopf
+from kubernetes.config import ConfigException
 from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server
 
 from trimtab.apply.actuator import Actuator
@@ -43,7 +44,7 @@ def add_probe(registry: kopf.OperatorRegistry, loop: ControlLoop, settings: Sett
     kopf.on.probe(id="last-pass", registry=registry)(last_pass)
 
 
-async def operate(settings: Settings) -> None:
+async def operate(settings: Settings, kube: KubeClient) -> None:
     """Run watchers and loop until either ends.
 
     Raises:
@@ -53,7 +54,7 @@ async def operate(settings: Settings) -> None:
     ProcessCollector(registry=metrics)
     exporter = Exporter(metrics)
     start_http_server(settings.metrics_port, registry=metrics)
-    kube, cache = KubeClient.from_environment(), ClusterCache()
+    cache = ClusterCache()
     observer = build_observer(settings, kube, cache)
     actuator: Actuator = build_actuator(settings, kube, cache)
     passes = Passes(observer, actuator, exporter, Path(settings.snapshot_path))
@@ -84,15 +85,19 @@ async def operate(settings: Settings) -> None:
 
 
 def main() -> None:
-    """Start the operator; exit 2 on wrong settings, 1 on a crash."""
+    """Start the operator; exit 2 on wrong settings or without a way to a cluster, 1 on a crash."""
     try:
         settings = settings_from(os.environ)
         configure_logging(settings.log_level, settings.log_format)
+        kube = KubeClient.from_environment()
     except SettingsError as error:
         print(f"trimtab: {error}", file=sys.stderr)
         sys.exit(2)
+    except ConfigException as error:
+        print(f"trimtab: not in a cluster, and KUBECONFIG names no usable file: {error}", file=sys.stderr)
+        sys.exit(2)
     try:
-        asyncio.run(operate(settings))
+        asyncio.run(operate(settings, kube))
     except PassCrashError as crash:
         logger.critical("%s", crash)
         sys.exit(1)

@@ -2,6 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from typing import Final
+from urllib.parse import urlsplit
+
+_LONGEST_SECONDS: Final = 86_400.0
+_HIGHEST_PORT: Final = 65_535
 
 
 class SettingsError(ValueError):
@@ -43,7 +48,7 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
     """Read the settings.
 
     Raises:
-        SettingsError: when a variable is not a number where one is needed, or not above zero.
+        SettingsError: when a variable is not a number where one is needed, out of its range, or no URL.
     """
     values: dict[str, str | float | int] = {}
     for field in fields(Settings):
@@ -53,12 +58,43 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
             continue
         if field.type is str or field.type == "str":
             values[field.name] = text
-            continue
-        try:
-            number = int(text) if field.type in (int, "int") else float(text)
-        except ValueError as error:
-            raise SettingsError(f"{name}={text!r} is not a number; write for example {field.default}") from error
-        if not number > 0:
-            raise SettingsError(f"{name}={text!r} must be above zero, for example {field.default}")
-        values[field.name] = number
-    return Settings(**values)  # type: ignore[arg-type]
+        elif field.name.endswith("_port"):
+            values[field.name] = _port(name, text, field.default)
+        else:
+            values[field.name] = _seconds(name, text, field.default)
+    settings = Settings(**values)  # type: ignore[arg-type]
+    if settings.prometheus_url and not _is_url(settings.prometheus_url):
+        raise SettingsError(
+            f"TRIMTAB_PROMETHEUS_URL={settings.prometheus_url!r} must be a URL such as http://prometheus:9090"
+        )
+    return settings
+
+
+def _is_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # Brackets that do not match, or a port that is none.
+        return False
+
+
+def _seconds(name: str, text: str, example: object) -> float:
+    try:
+        number = float(text)
+    except ValueError as error:
+        raise SettingsError(f"{name}={text!r} is not a number; write for example {example}") from error
+    if not (0 < number <= _LONGEST_SECONDS):
+        raise SettingsError(
+            f"{name}={text!r} must be above zero and at most {_LONGEST_SECONDS:.0f}, for example {example}"
+        )
+    return number
+
+
+def _port(name: str, text: str, example: object) -> int:
+    try:
+        number = int(text)
+    except ValueError as error:
+        raise SettingsError(f"{name}={text!r} is not a number; write for example {example}") from error
+    if not 1 <= number <= _HIGHEST_PORT:
+        raise SettingsError(f"{name}={text!r} must be from 1 to {_HIGHEST_PORT}, for example {example}")
+    return number
