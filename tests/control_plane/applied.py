@@ -69,6 +69,10 @@ class World:
             ClusterCache(), self.kube, None, TritonVersions(timeout_seconds=0.2), ObserveSettings()
         )
 
+    def _classes(self) -> tuple[str, str]:
+        """Its own class, and a second one that a test may make."""
+        return self.namespace, f"{self.namespace}-next"
+
     def _served(self) -> bool:
         try:
             return all(self.kube.list(collection(resource)) for resource in OWN.values())
@@ -93,7 +97,8 @@ class World:
         self.actuator.close()
         self._observer.close()
         self.kube.delete(object_path(NODES, f"node-{self.namespace}"))
-        self.kube.delete(object_path(OWN["HardwareClass"], self.namespace))
+        for name in self._classes():
+            self.kube.delete(object_path(OWN["HardwareClass"], name))
         self.api.kubectl("delete", "namespace", self.namespace, "--wait=false")
 
     def path(self, resource: Resource, name: str) -> str:
@@ -122,7 +127,7 @@ class World:
             kind: tuple(state for state in getattr(whole, kind) if state.meta.namespace == self.namespace)
             for kind in ("training", "serving", "variants", "policies")
         }
-        hardware = tuple(h for h in whole.hardware if h.meta.name == self.namespace)
+        hardware = tuple(h for h in whole.hardware if h.meta.name in self._classes())
         return whole.model_copy(update={**kept, "hardware": hardware, "carbon": ()})
 
     def run(

@@ -165,6 +165,43 @@ def test_a_template_that_the_server_refuses_leaves_what_serves(serving: World) -
     assert after["spec"]["template"] == before["spec"]["template"]
 
 
+def ready(world: World, name: str, replicas: int) -> None:
+    """What the Deployment controller writes when so many pods are ready."""
+    status = {"replicas": replicas, "readyReplicas": replicas, "availableReplicas": replicas}
+    metadata = {"name": name, "namespace": world.namespace}
+    body = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "status": status}
+    world.kube.apply_status(world.path(DEPLOYMENTS, name), body)
+
+
+def test_a_change_of_class_keeps_what_serves_until_the_new_is_ready(serving: World) -> None:
+    following = f"{serving.namespace}-next"
+    old, new = deployment_name(serving), f"digits-{following}"
+    serving.make("HardwareClass", following, serving.get(OWN["HardwareClass"], serving.namespace)["spec"])
+    for pods, expected in ((0, {old, new}), (1, {old, new}), (2, {new}), (2, {new})):
+        if pods:
+            ready(serving, new, pods)
+        assert serving.run(decisions=decided(serving, hardware_class=following, replicas=2)).errors == {}
+        assert {one["metadata"]["name"] for one in serving.all(DEPLOYMENTS)} == expected
+    (service,) = serving.all(SERVICES)
+    labels = serving.get(DEPLOYMENTS, new)["spec"]["template"]["metadata"]["labels"]
+    assert service["spec"]["selector"].items() <= labels.items(), "one Service for the pods of both classes"
+
+
+def test_a_service_or_active_version_that_somebody_deletes_comes_back(serving: World) -> None:
+    serving.kube.delete(serving.path(SERVICES, "digits"))
+    serving.kube.delete(serving.path(CONFIG_MAPS, "digits-active"))
+    assert serving.run(after=301).errors == {}
+    assert [one["metadata"]["name"] for one in serving.all(SERVICES)] == ["digits"]
+    assert serving.get(CONFIG_MAPS, "digits-active")["data"]["version"]
+
+
+def test_all_children_end_with_their_workload(serving: World) -> None:
+    uid = serving.get(OWN["ServingWorkload"], "digits")["metadata"]["uid"]
+    for child in (*serving.all(SERVICES), *serving.all(DEPLOYMENTS), serving.get(CONFIG_MAPS, "digits-active")):
+        (owner,) = child["metadata"]["ownerReferences"]
+        assert (owner["uid"], owner["controller"], owner["blockOwnerDeletion"]) == (uid, True, False)
+
+
 def test_nothing_is_made_while_no_variant_is_ready(world: World) -> None:
     world.make("ServingWorkload", "digits", SERVING)
     world.settle()

@@ -1,6 +1,7 @@
 """The manifests that are built: what the runtimes read of them, and what every pod must have."""
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -182,16 +183,27 @@ def test_the_pod_template_does_not_follow_variant_or_replicas(variant: str, repl
 
 
 NAMES = st.from_regex(r"[a-z0-9]([-a-z0-9]{0,80}[a-z0-9])?", fullmatch=True)
+SERVICE_NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 
 
 @settings(deadline=None)
 @given(NAMES, st.sampled_from(["", "peers", "build", "a-class-with-a-long-name"]))
-def test_names_fit_a_pods_host_name_and_stay_the_same(name: str, suffix: str) -> None:
+def test_any_name_becomes_one_that_fits_a_service_and_a_pods_host_name(name: str, suffix: str) -> None:
     short = short_name(name, suffix)
     assert len(f"{short}-4095-abcde") <= 63
     assert short == short_name(name, suffix)
-    assert short[0].isalnum()
-    assert short[-1].isalnum()
+    assert SERVICE_NAME.fullmatch(short)
+
+
+@pytest.mark.parametrize("name", ["digits", "a", "a-1", "x" * 52])
+def test_a_name_that_fits_stays_as_it_is(name: str) -> None:
+    assert short_name(name) == name
+
+
+@pytest.mark.parametrize(("one", "other"), [("1a", "w1a"), ("a" * 60 + "x", "a" * 60 + "y")])
+def test_names_that_are_changed_are_told_apart(one: str, other: str) -> None:
+    assert short_name(one) != short_name(other)
+    assert short_name(one, "peers") != short_name(other, "peers")
 
 
 def test_long_names_are_told_apart() -> None:

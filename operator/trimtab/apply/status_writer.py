@@ -48,21 +48,21 @@ class StatusWriter:
         waited = last is None or (now - last).total_seconds() >= self._quiet_seconds
         if calm.to_manifest() == before and not waited:
             return False
+        path = object_path(resource, meta.name, meta.namespace)
         body = {
             "apiVersion": resource.api_version,
             "kind": resource.kind,
-            "metadata": {
-                "name": meta.name,
-                "uid": meta.uid,
-                **({"namespace": meta.namespace} if meta.namespace else {}),
-            },
-            "status": after,
+            "metadata": {"name": meta.name, **({"namespace": meta.namespace} if meta.namespace else {})},
         }
         try:
-            written = self._kube.apply_status(object_path(resource, meta.name, meta.namespace), body)
+            written = self._kube.apply_status(path, {**body, "status": after})
+            if written["metadata"]["uid"] != meta.uid:
+                # The API server has no precondition for it: take back what a namesake was given. It must not inherit
+                # the account and the end of its predecessor; its own pass will write its status.
+                self._kube.apply_status(path, body)
+                return False
         except (NotFound, Conflict):
-            # Deleted meanwhile, or another object of the same name is there now: its own pass will write it.
-            return False
+            return False  # Deleted meanwhile.
         with self._lock:
             self._written[meta.uid] = now
         self._on_written(resource, written)

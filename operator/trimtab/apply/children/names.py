@@ -18,12 +18,15 @@ _LONGEST_NAME = 52
 
 
 def short_name(name: str, suffix: str = "") -> str:
-    """`name` with its suffix, cut and told apart by a hash where it would be too long."""
+    """`name` with its suffix. Where that is too long, or no name for a Service (which begins with a letter), it is
+    changed as little as possible and told apart by a hash.
+    """
     full = f"{name}-{suffix}" if suffix else name
-    if len(full) <= _LONGEST_NAME:
+    plain = full if full[0].isalpha() else f"w{full}"
+    if plain == full and len(full) <= _LONGEST_NAME:
         return full
     digest = hashlib.sha256(full.encode()).hexdigest()[:8]
-    return f"{full[: _LONGEST_NAME - 9].rstrip('-')}-{digest}"
+    return f"{plain[: _LONGEST_NAME - 9].rstrip('-')}-{digest}"
 
 
 def spec_hash(content: object) -> str:
