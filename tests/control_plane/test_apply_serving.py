@@ -5,12 +5,17 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.control_plane.applied import TORCH, World, config_of
+from tests.control_plane.applied import IMAGES, TORCH, World, config_of
 
+from trimtab.apply.actuator import Actuator
+from trimtab.apply.settings import ApplySettings
+from trimtab.apply.triton import TritonControl
 from trimtab.kube.client import KubeClient
 from trimtab.kube.paths import CONFIG_MAPS, DEPLOYMENTS, JOBS, OWN, PODS, SERVICES
+from trimtab.local.process import wait_until
 from trimtab.plan.decisions import Plan
 from trimtab.plan.planner import plan
+from trimtab.plan.snapshot import WorkloadPod
 from trimtab.plan.variants import spec_hash
 
 if TYPE_CHECKING:
@@ -200,6 +205,34 @@ def test_all_children_end_with_their_workload(serving: World) -> None:
     for child in (*serving.all(SERVICES), *serving.all(DEPLOYMENTS), serving.get(CONFIG_MAPS, "digits-active")):
         (owner,) = child["metadata"]["ownerReferences"]
         assert (owner["uid"], owner["controller"], owner["blockOwnerDeletion"]) == (uid, True, False)
+
+
+def test_a_switch_that_fails_is_a_condition_and_one_event_and_what_serves_goes_on(serving: World) -> None:
+    # Port 9 of loopback: no Triton listens there.
+    actuator = Actuator(serving.kube, TritonControl(port=9), ApplySettings(images=IMAGES))
+    pod = WorkloadPod(
+        name="digits-0", ip="127.0.0.1", phase="Running", ready=True, loaded_version=1, created_at=serving.start,
+    )  # fmt: skip
+
+    def fails() -> bool:
+        snapshot = serving.snapshot()
+        (state,) = snapshot.serving
+        snapshot = snapshot.model_copy(update={"serving": (state.model_copy(update={"pods": (pod,)}),)})
+        chosen = decided(serving, variant="int8")
+        assert actuator.apply(snapshot, chosen, {}, snapshot.taken_at).errors == {}
+        conditions = serving.status("ServingWorkload", "digits")["conditions"]
+        return any((c["type"], c["reason"]) == ("Progressing", "SwitchFailed") for c in conditions)
+
+    wait_until(fails, timeout_seconds=30, failure=lambda: "no condition tells of the switch that failed")
+    assert fails(), "it is still so in the next pass"
+    condition = serving.condition("ServingWorkload", "digits", "Progressing")
+    assert condition["status"] == "False"
+    assert condition["message"].startswith("pod digits-0: ")
+    assert [event for event, _ in serving.events()].count("SwitchFailed") == 1
+    assert serving.status("ServingWorkload", "digits")["activeVariant"] == "fp32"
+    actuator.close()
+    assert serving.run().errors == {}
+    assert "Progressing" not in [c["type"] for c in serving.status("ServingWorkload", "digits")["conditions"]]
 
 
 def test_nothing_is_made_while_no_variant_is_ready(world: World) -> None:

@@ -11,7 +11,7 @@ from tests.unit.worlds import NOW, job, meta, serving, serving_pod, training, va
 from trimtab.api.common import Condition, ConditionStatus, Usage
 from trimtab.api.policy import Mode
 from trimtab.api.serving import ServingWorkloadStatus, VariantVersion
-from trimtab.api.training import TrainingAction, TrainingWorkloadStatus
+from trimtab.api.training import ScheduleSlot, TrainingAction, TrainingWorkloadStatus
 from trimtab.apply.conditions import failing_already, merged, with_failure
 from trimtab.apply.events import event_manifest
 from trimtab.apply.figures import rounded
@@ -134,6 +134,50 @@ def test_suspensions_count_what_was_stopped(mode: Mode, jobs: dict[str, Any], ex
     for _ in range(3):
         status = written(state, TrainingAction.SUSPEND, mode=mode)
         assert status.suspensions == expected
+        state = after(state, status)
+
+
+def slot(start_seconds: float, end_seconds: float, replicas: int = 2) -> ScheduleSlot:
+    return ScheduleSlot(
+        start=NOW + timedelta(seconds=start_seconds), end=NOW + timedelta(seconds=end_seconds), replicas=replicas,
+        hardware_class="local-cpu" if replicas else "",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("new", "same"),
+    [
+        ((slot(0, 600, 0), slot(600, 4200)), True),
+        ((slot(10, 600, 0), slot(600, 4210)), True),
+        ((slot(500, 600, 0), slot(600, 4200)), True),
+        ((slot(0, 700, 0), slot(700, 4300)), False),
+        ((slot(0, 600, 0), slot(600, 4300)), False),
+        ((slot(0, 600, 0), slot(600, 4200, 3)), False),
+        ((slot(600, 4200),), False),
+        ((), False),
+    ],
+)
+def test_a_schedule_is_written_anew_only_when_it_says_something_else(new: tuple[ScheduleSlot, ...], same: bool) -> None:
+    old = (slot(0, 600, 0), slot(600, 4200))
+    state = training()
+
+    def written_with(schedule: tuple[ScheduleSlot, ...]) -> TrainingWorkloadStatus:
+        return training_status(state, decided().model_copy(update={"schedule": schedule}), (), None, NOW)
+
+    state = after(state, written_with(old))
+    shown = written_with(new).decision
+    assert shown is not None
+    assert shown.schedule == (old if same else new)
+
+
+def test_a_schedule_that_slips_little_by_little_is_not_shown_as_it_was_for_ever() -> None:
+    state = training()
+    for minute in range(10):
+        now = NOW + timedelta(minutes=minute, seconds=minute)
+        drawn = (ScheduleSlot(start=now, end=now + timedelta(hours=1), replicas=2, hardware_class="local-cpu"),)
+        status = training_status(state, decided().model_copy(update={"schedule": drawn}), (), None, now)
+        assert status.decision is not None
+        assert abs(status.decision.schedule[0].end - drawn[0].end) <= timedelta(minutes=1)
         state = after(state, status)
 
 

@@ -39,7 +39,8 @@ from trimtab.plan.decisions import (
 from trimtab.plan.snapshot import HardwareState, ObjectMeta, ServingState, Snapshot, TrainingState, VariantState
 
 _WithConditions = TrainingWorkloadStatus | ServingWorkloadStatus | ModelVariantStatus
-_FAILURES = ("Rejected", INVALID_TEMPLATE, "Forbidden", "ApplyFailed")
+_SWITCH_FAILED = "SwitchFailed"
+_FAILURES = ("Rejected", INVALID_TEMPLATE, "Forbidden", "ApplyFailed", _SWITCH_FAILED)
 
 
 @dataclass
@@ -156,8 +157,9 @@ class Actuator:
                     self._settings.images, self._children, self._triton, context.now,
                 )  # fmt: skip
                 if failed:
-                    pod, why = next(iter(failed.items()))
-                    notes = (*notes, EventNote(reason="SwitchFailed", message=f"pod {pod}: {why}", warning=True))
+                    words = "; ".join(f"pod {pod}: {why}" for pod, why in sorted(failed.items()))
+                    conditions = with_failure(conditions, _SWITCH_FAILED, words, passing=True)
+                    notes = (*notes, EventNote(reason=_SWITCH_FAILED, message=words, warning=True))
             except KubeError as problem:
                 error = problem
                 conditions, notes = _failed(conditions, notes, problem)
