@@ -65,7 +65,7 @@ class World:
         }  # fmt: skip
         self.make("HardwareClass", self.namespace, spec)
         self.actuator = new_actuator(self.kube)
-        self._observer = Observer(
+        self.observer = Observer(
             ClusterCache(), self.kube, None, TritonVersions(timeout_seconds=0.2), ObserveSettings()
         )
 
@@ -95,7 +95,7 @@ class World:
     def close(self) -> None:
         """Remove what is not in the namespace, and ask for the end of what is."""
         self.actuator.close()
-        self._observer.close()
+        self.observer.close()
         self.kube.delete(object_path(NODES, f"node-{self.namespace}"))
         for name in self._classes():
             self.kube.delete(object_path(OWN["HardwareClass"], name))
@@ -121,8 +121,8 @@ class World:
     def snapshot(self, after: float = 0.0) -> Snapshot:
         """What is in this world, so many seconds after its start."""
         now = self.start + timedelta(seconds=after)
-        self._observer.relist(now)
-        whole = self._observer.snapshot(now)
+        self.observer.relist(now)
+        whole = self.observer.snapshot(now)
         kept = {
             kind: tuple(state for state in getattr(whole, kind) if state.meta.namespace == self.namespace)
             for kind in ("training", "serving", "variants", "policies")

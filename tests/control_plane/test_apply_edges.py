@@ -2,14 +2,19 @@
 
 import itertools
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from prometheus_client import CollectorRegistry
 from tests.control_plane.applied import TORCH, World
 
+from trimtab.handlers.exporter import Exporter
+from trimtab.handlers.passes import PassCrashError, Passes
 from trimtab.kube.client import KubeClient
 from trimtab.kube.paths import JOBS, OWN, SERVICES
 from trimtab.plan.planner import plan
+from trimtab.plan.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from tests.control_plane.conftest import Api
@@ -102,3 +107,16 @@ def test_a_job_that_nothing_happens_to_is_not_written_as_time_goes_by(world: Wor
     for second in range(10, 60, 10):
         assert world.run(after=second).errors == {}
     assert world.versions() == before
+
+
+def test_a_crash_keeps_the_snapshot_that_shows_it(world: World, tmp_path: Path) -> None:
+    world.make("TrainingWorkload", "digits", TORCH)
+    world.snapshot()
+    passes = Passes(world.observer, world.actuator, Exporter(CollectorRegistry()), tmp_path / "snapshot.json")
+    world.actuator.close()  # What no pass can do without: it raises a RuntimeError, as a bug would.
+    with pytest.raises(PassCrashError, match="RuntimeError") as caught:
+        passes.run(lambda: world.start)
+    (kept,) = tmp_path.glob("crash-*.json")
+    assert str(kept) in str(caught.value)
+    assert kept.read_text() == (tmp_path / "snapshot.json").read_text()
+    assert passes.last_plan == plan(Snapshot.model_validate_json(kept.read_text()))

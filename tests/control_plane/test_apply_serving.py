@@ -207,6 +207,31 @@ def test_all_children_end_with_their_workload(serving: World) -> None:
         assert (owner["uid"], owner["controller"], owner["blockOwnerDeletion"]) == (uid, True, False)
 
 
+def test_a_service_of_somebody_else_is_not_taken_over(serving: World) -> None:
+    serving.kubectl("create", "service", "clusterip", "shop", "--tcp=80:8080")
+    before = serving.get(SERVICES, "shop")
+    serving.make("ServingWorkload", "shop", SERVING)
+    for second in range(2):
+        assert list(serving.run(after=second).errors) == [f"ServingWorkload/{serving.namespace}/shop"]
+    assert serving.get(SERVICES, "shop") == before
+    condition = serving.condition("ServingWorkload", "shop", "Progressing")
+    assert (condition["status"], condition["reason"]) == ("False", "Rejected")
+    assert "Service 'shop' of somebody else" in condition["message"]
+    assert [one["metadata"]["name"] for one in serving.all(DEPLOYMENTS)] == [deployment_name(serving)]
+    serving.kube.delete(serving.path(SERVICES, "shop"))
+    assert serving.run(after=2).errors == {}
+    assert serving.get(SERVICES, "shop")["spec"]["selector"]["trimtab.dev/workload"] == "shop"
+
+
+def test_an_own_service_that_somebody_labelled_is_still_its_own(serving: World) -> None:
+    serving.kubectl("label", "service", "digits", "--overwrite", "app.kubernetes.io/managed-by=nobody")
+    serving.kube.delete(serving.path(DEPLOYMENTS, deployment_name(serving)))
+    serving.restart()
+    assert serving.run().errors == {}
+    assert serving.get(SERVICES, "digits")["metadata"]["labels"]["app.kubernetes.io/managed-by"] == "trimtab"
+    assert serving.get(DEPLOYMENTS, deployment_name(serving))
+
+
 def test_a_switch_that_fails_is_a_condition_and_one_event_and_what_serves_goes_on(serving: World) -> None:
     # Port 9 of loopback: no Triton listens there.
     actuator = Actuator(serving.kube, TritonControl(port=9), ApplySettings(images=IMAGES))

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from trimtab.apply.children.names import Manifest
 from trimtab.kube.client import KubeClient
-from trimtab.kube.errors import Conflict
+from trimtab.kube.errors import Conflict, Invalid
 from trimtab.kube.paths import JOBS, Resource, collection, object_path, resource_for
 
 OnWritten = Callable[[Resource, Manifest], object]
@@ -24,18 +24,20 @@ class ChildApplier:
         self._applied: dict[str, tuple[str, datetime]] = {}
         self._lock = threading.Lock()
 
-    def apply(self, manifest: Manifest, now: datetime, *, drifted: bool = False) -> bool:
+    def apply(self, manifest: Manifest, now: datetime, *, drifted: bool = False, first: bool = False) -> bool:
         """Make one object so.
 
         Args:
             manifest: The object.
             now: The instant.
             drifted: The cluster is seen to differ from it: apply whatever is remembered.
+            first: The workload has nothing else yet: a Service of that name may be somebody else's.
 
         Returns:
             Whether it was sent.
 
         Raises:
+            Invalid: when it is refused, or is a Service whose name is taken.
             KubeError: when it could not be applied; it is then tried again on the next pass.
         """
         resource = resource_for(manifest["apiVersion"], manifest["kind"])
@@ -45,11 +47,23 @@ class ChildApplier:
             known, at = self._applied.get(path, ("", now))
         if known == digest and not drifted and (now - at).total_seconds() < self._resync_seconds:
             return False
+        if first and not known and manifest["kind"] == "Service":
+            self._refuse_if_taken(path, manifest)
         written = self._kube.apply(path, manifest)
         with self._lock:
             self._applied[path] = (digest, now)
         self._on_written(resource, written)
         return True
+
+    def _refuse_if_taken(self, path: str, manifest: Manifest) -> None:
+        """A Service that selects other pods is somebody else's: taking it over would cut off what it leads to."""
+        try:
+            self._kube.apply(path, manifest, force=False)
+        except Conflict as error:
+            if ".spec.selector" in error.message:
+                name = manifest["metadata"]["name"]
+                text = f"there is a Service {name!r} of somebody else; give the workload another name ({error.message})"
+                raise Invalid(error.status, "NameTaken", text, error.call) from error
 
     def check(self, manifest: Manifest) -> None:
         """Let the API server judge a successor before what runs is given up for it.

@@ -58,7 +58,7 @@ def apply_serving(
             or deployment.replicas != decision.replicas
             or deployment.spec_hash != manifest["metadata"]["labels"][labels.SPEC_HASH]
         )
-        applier.apply(manifest, now, drifted=drifted)
+        applier.apply(manifest, now, drifted=drifted, first=not present)
     failed = triton.switch(switch_targets(state, decision), now)
     if deployment is not None and deployment.ready >= decision.replicas:
         # The class that serves now carries all of it: only then the others go.

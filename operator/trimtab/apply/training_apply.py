@@ -54,6 +54,6 @@ def apply_training(
         applier.check(wanted)  # One that the server would refuse must not cost what runs.
         applier.delete_job(state.meta.namespace, job.name, job.uid)
         return
-    applier.apply(service, now)
+    applier.apply(service, now, first=job is None)
     drifted = job is None or job.suspended != wanted["spec"]["suspend"] or job.replicas != decision.replicas
     applier.apply(wanted, now, drifted=drifted)

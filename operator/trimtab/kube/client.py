@@ -108,14 +108,20 @@ class KubeClient:
         except NotFound:
             return None
 
-    def apply(self, path: str, body: Object) -> Object:
+    def apply(self, path: str, body: Object, *, force: bool = True) -> Object:
         """Make the object so by server-side apply: our fields become ours, those of others stay.
 
+        Args:
+            path: The object.
+            body: The fields that are meant.
+            force: Whether to take fields over that somebody else has set to something else.
+
         Raises:
+            Conflict: without force, when somebody else has; the message names them and the fields.
             Invalid: when the server refuses the object for what it says.
             KubeError: for anything else.
         """
-        return self._apply(path, body, FIELD_MANAGER)
+        return self._apply(path, body, FIELD_MANAGER, force=force)
 
     def apply_status(self, path: str, body: Object) -> Object:
         """Write the status by server-side apply on the subresource.
@@ -126,11 +132,11 @@ class KubeClient:
         """
         return self._apply(f"{path}/status", body, STATUS_FIELD_MANAGER)
 
-    def _apply(self, path: str, body: Object, manager: str) -> Object:
+    def _apply(self, path: str, body: Object, manager: str, *, force: bool = True) -> Object:
         return self._call(
             "PATCH",
             path,
-            query={"fieldManager": manager, "force": "true"},
+            query={"fieldManager": manager, "force": str(force).lower()},
             body=json.dumps(body),
             content_type="application/apply-patch+yaml",
         )
