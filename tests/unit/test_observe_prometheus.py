@@ -1,6 +1,5 @@
 """Against a real Prometheus that scrapes an exporter of this test."""
 
-import shutil
 import socket
 import subprocess
 import threading
@@ -15,6 +14,7 @@ import pytest
 from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_server
 
 from trimtab.api.serving import ServingWorkloadSpec
+from trimtab.local.binaries import ensure
 from trimtab.observe.meter import Account, Window, queries, read_window
 from trimtab.observe.prometheus import Prometheus, PrometheusError
 from trimtab.observe.series import by_workload
@@ -101,9 +101,8 @@ def exporters() -> Iterator[Exporters]:
 
 @pytest.fixture(scope="module")
 def prometheus(exporters: Exporters, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
-    program = shutil.which("prometheus")
-    if program is None:
-        pytest.skip("the program prometheus is not installed (Debian package: prometheus)")
+    # The one that the embedded cluster runs: built on first use, kept in the cache.
+    program = str(ensure(["prometheus"])["prometheus"])
     home = tmp_path_factory.mktemp("prometheus")
     config = home / "prometheus.yml"
     config.write_text(
