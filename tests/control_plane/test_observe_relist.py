@@ -88,8 +88,9 @@ def make_pod(kube: KubeClient, namespace: str, name: str, labels: dict[str, str]
     return kube.create(collection(PODS, namespace), pod)
 
 
-def only(states: Any, name: str) -> Any:
-    (found,) = [state for state in states if state.meta.name == name]
+def only(states: Any, key: str) -> Any:
+    """The one state of this key: other tests on the same apiserver use the same names in namespaces of their own."""
+    (found,) = [state for state in states if state.meta.key == key]
     return found
 
 
@@ -129,12 +130,12 @@ def test_a_snapshot_of_a_small_cluster(
     assert found.spec.power.peak_watts == 60.5
     source = only(snapshot.carbon, "observed-es")
     assert (source.points[0].grams_per_kwh, source.problem) == (180, "")
-    state = only(snapshot.training, "digits")
+    state = only(snapshot.training, f"{namespace}/digits")
     assert state.meta.uid == workload["metadata"]["uid"]
     assert state.spec.torch.epochs == 3
     assert [(pod.name, pod.hardware_class, pod.node) for pod in state.pods] == [("digits-0", "observed", "obs-node-1")]
-    assert only(snapshot.serving, "digits").pods == ()
-    assert only(snapshot.policies, "rules").spec.mode == "Recommend"
+    assert only(snapshot.serving, f"{namespace}/digits").pods == ()
+    assert only(snapshot.policies, f"{namespace}/rules").spec.mode == "Recommend"
     # Written to a file and read again, it must lead to the very same decisions.
     assert plan(Snapshot.model_validate_json(snapshot.model_dump_json())) == plan(snapshot)
     assert observer.readings(snapshot) == {}
