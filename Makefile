@@ -47,7 +47,7 @@ lint: setup
 # Lock files carry hashes and no index address: pip takes the packages from wherever it is set up to.
 lock: setup
 	$(UV_COMPILE) pyproject.toml -o requirements/operator.txt
-	$(UV_COMPILE) pyproject.toml --extra local --extra dev -o requirements/dev.txt
+	$(UV_COMPILE) pyproject.toml --extra local --extra simulate --extra dev -o requirements/dev.txt
 	# Not for every Python: pytriton holds numpy below 2, which the newest Pythons no longer have.
 	$(subst --universal ,,$(UV_COMPILE)) pyproject.toml --extra workloads --extra local --extra dev -o requirements/workloads.txt
 	for name in $(LOCKS); do $(UV_COMPILE) requirements/$$name.in -o requirements/$$name.txt || exit 1; done
