@@ -1,4 +1,4 @@
-"""The scheduling problem: jobs with work left, hardware pools with capacity, price and forecast, and a horizon of slots.
+"""The scheduling problem: jobs with work left, hardware pools with capacity, price and forecast, and slots of time.
 
 The operator builds it from a Snapshot, `trimtab simulate` from a trace; what solves it cannot tell the two apart.
 """
@@ -60,6 +60,9 @@ class Job:
     """Running time that is lost at each start, resumption and change of mode (pods, checkpoint, warm-up)."""
     running: int | None = None
     """Index of the mode in which it runs now; None while it does not run."""
+    max_grams_per_kwh: float = math.inf
+    """Intensity above which it does not run, unless the deadline leaves no other way: of several ways to meet the
+    deadline, the one with the least running time above it is taken, whatever it costs."""
     priority: int = 0
     """Higher goes first where capacity is short."""
     delay_usd_per_hour: float = 0.0
