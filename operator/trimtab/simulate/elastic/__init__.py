@@ -1,0 +1,1 @@
+"""Elastic training: jobs whose scale and batch may change while they run, on a cluster of nodes with GPUs."""
