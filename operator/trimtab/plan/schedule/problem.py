@@ -67,6 +67,8 @@ class Job:
     """Higher goes first where capacity is short."""
     delay_usd_per_hour: float = 0.0
     """What it is worth to be done an hour earlier (US dollars); 0 means that only the deadline counts."""
+    usd_per_gram: float | None = None
+    """Price of carbon for this job; None means the problem's."""
 
 
 @dataclass(frozen=True)
