@@ -150,12 +150,7 @@ class Capacity:
             begin = lo + window - hours if late else lo
             end = begin + hours
             if self.bounded:
-                mask = np.zeros(PARTS, dtype=np.bool_)
-                width = length / PARTS
-                mask[
-                    int(begin / width + 1e-9) : max(int(np.ceil(end / width - 1e-9)), int(begin / width + 1e-9) + 1)
-                ] = True
-                taken.append((pool, slot, mask, units))
+                taken.append((pool, slot, _touched(begin, end, length / PARTS), units))
             return [(slot, mode, start + begin, start + end)]
         width = length / PARTS
         room = _parts(np.array([lo]), np.array([lo + window]), np.array([width]))[0]
@@ -171,10 +166,18 @@ class Capacity:
         return [(slot, mode, start + begin, start + end) for begin, end in intervals]
 
 
+def _touched(begin: float, end: float, width: float) -> npt.NDArray[np.bool_]:
+    """The parts of a slot that an interval from its start touches."""
+    first = int(begin / width + 1e-9)
+    mask = np.zeros(PARTS, dtype=np.bool_)
+    mask[first : max(int(np.ceil(end / width - 1e-9)), first + 1)] = True
+    return mask
+
+
 def _parts(lo: FloatArray, hi: FloatArray, width: FloatArray) -> FloatArray:
     """Overlap of [lo, hi] with each of the parts of a slot, (n, PARTS)."""
     left = np.arange(PARTS)[None, :] * width[:, None]
-    return np.maximum(np.minimum(left + width[:, None], hi[:, None]) - np.maximum(left, lo[:, None]), 0.0)
+    return np.asarray(np.maximum(np.minimum(left + width[:, None], hi[:, None]) - np.maximum(left, lo[:, None]), 0.0))
 
 
 def _pick(

@@ -1,6 +1,7 @@
 """What each job would run by itself, given the prices of capacity and what is left of it."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -89,4 +90,4 @@ def _wants(filled: Filled) -> list[Want]:
     job, slot, step = np.nonzero(filled.hours > 0.0)
     modes, hours = filled.mode[job, slot, step], filled.hours[job, slot, step]
     bounds = np.searchsorted(job, np.arange(jobs + 1)).tolist()
-    return [Want(slot[a:b], modes[a:b], hours[a:b]) for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+    return [Want(slot[a:b], modes[a:b], hours[a:b]) for a, b in pairwise(bounds)]

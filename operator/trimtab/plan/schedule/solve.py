@@ -45,9 +45,10 @@ def spent(tables: Tables, pieces: list[list[Piece]]) -> tuple[FloatArray, FloatA
     hours = flat[:, 3] - flat[:, 2]
     pool, units = tables.pool[job, mode], tables.units[job, mode]
     energy = hours * tables.kilowatts[job, mode]
-    usd = np.bincount(job, hours * units * tables.usd[pool, slot], jobs)
+    usd = np.bincount(job, hours * units * tables.usd[pool, slot], jobs).astype(np.float64)
     carbon = energy * tables.grams_kwh[pool, slot] + hours * units * tables.embodied[pool]
-    return usd, np.bincount(job, carbon, jobs), np.bincount(job, energy, jobs)
+    grams = np.bincount(job, carbon, jobs).astype(np.float64)
+    return usd, grams, np.bincount(job, energy, jobs).astype(np.float64)
 
 
 def _job(

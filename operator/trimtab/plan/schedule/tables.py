@@ -81,7 +81,7 @@ class Tables:
         """Hours of each slot in which each job may run, (rows, T)."""
         lo = np.maximum(self.edges[None, :-1], self.earliest[rows, None])
         hi = np.minimum(self.edges[None, 1:], deadline[:, None])
-        return np.maximum(hi - lo, 0.0)
+        return np.asarray(np.maximum(hi - lo, 0.0))
 
     def grams(self, rows: IntArray) -> FloatArray:
         """Carbon of an hour in each mode and slot, (rows, M, T), gCO2e."""
