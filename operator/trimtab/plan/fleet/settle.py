@@ -1,0 +1,119 @@
+"""How many replicas to ask for of one way to serve: up at once, down when fewer have been enough for a while."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from trimtab.api.common import Reason
+from trimtab.plan.fleet.problem import Workload
+
+
+@dataclass(frozen=True)
+class Want:
+    """One way to serve, as far as its number of replicas goes."""
+
+    variant: str
+    pool: str
+    for_choice: int
+    """Replicas that the forecast needs on average: what the way was compared with others by."""
+    for_load: int
+    """Replicas that are needed to be ready for the load."""
+    most: int
+    load: float
+    """Requests a second that `for_load` is made for."""
+    over_limit: Callable[[int], str]
+    """Which limit so many replicas would break; empty when none."""
+
+
+@dataclass(frozen=True)
+class Settled:
+    """The number of replicas, and why."""
+
+    replicas: int
+    needed: int
+    """What would be enough."""
+    low_since_seconds: float | None = None
+    """Since when fewer would have been enough."""
+    reason: Reason | None = None
+
+
+def is_switching(workload: Workload, variant: str) -> bool:
+    """Whether a ready replica still serves another variant."""
+    return any(loaded != variant for loaded in workload.running.loaded)
+
+
+def current_replicas(workload: Workload, pool: str) -> int:
+    """Replicas that are asked for in a pool now."""
+    return workload.running.replicas if workload.running.pool == pool else 0
+
+
+def settle(workload: Workload, want: Want, now_seconds: float) -> Settled:
+    """Settle the number of replicas of a way to serve.
+
+    Args:
+        workload: What runs, what is measured.
+        want: The way.
+        now_seconds: The present.
+    """
+    current = current_replicas(workload, want.pool)
+    if not workload.load.fresh:
+        return _hold(workload, want, current)
+    if workload.settings.fixed_replicas is not None:
+        fixed = workload.settings.fixed_replicas
+        text = f"spec.replicas is {fixed}: the count is not trimtab's to choose"
+        return Settled(want.for_choice, want.for_choice, None, Reason(code="ReplicasFixed", message=text))
+    wanted = max(want.for_choice, want.for_load)
+    switching = is_switching(workload, want.variant)
+    if workload.load.breached and not switching:
+        wanted = _after_breach(workload, want, wanted, current)
+    if wanted > current:
+        return Settled(wanted, wanted, None, _why_more(workload, want, wanted))
+    if wanted == current or current == 0:
+        return Settled(wanted, wanted)
+    return _down(workload, want, wanted, current, switching, now_seconds)
+
+
+def _hold(workload: Workload, want: Want, current: int) -> Settled:
+    """Metrics are missing: never guess down. Hold what runs, or the declared fallback where that is more."""
+    settings = workload.settings
+    replicas = max(1, min(want.most, max(current, workload.fallback_replicas, settings.min_replicas)))
+    if current == 0:
+        return Settled(replicas, replicas, None, Reason(code="Starts", message=f"starts with {replicas} replicas"))
+    text = f"no fresh metrics: holds {replicas} replicas of what runs"
+    return Settled(replicas, replicas, None, Reason(code="MetricsMissing", message=text))
+
+
+def _after_breach(workload: Workload, want: Want, wanted: int, current: int) -> int:
+    """One more than now, once all that was asked for shows: the target is broken, so the model was too hopeful."""
+    if not workload.running.settled or current >= want.most:
+        return max(wanted, min(current, want.most))
+    return wanted if want.over_limit(current + 1) else max(wanted, current + 1)
+
+
+def _why_more(workload: Workload, want: Want, wanted: int) -> Reason:
+    load, target = workload.load, workload.target
+    if load.breached and load.latency_seconds is not None:
+        text = (
+            f"{target.label} is {load.latency_seconds * 1000:.0f} ms, "
+            f"above the target of {target.bound_seconds * 1000:.0f} ms"
+        )
+        return Reason(code="LatencyBreach", message=text)
+    return Reason(code="LoadRises", message=f"{want.load:.3g} requests/s need {wanted} replicas")
+
+
+def _down(workload: Workload, want: Want, wanted: int, current: int, switching: bool, now_seconds: float) -> Settled:
+    low_since = workload.running.low_since_seconds
+    since = now_seconds if low_since is None else low_since
+    if switching:
+        text = f"keeps {current} replicas until each serves {want.variant}"
+        return Settled(current, wanted, since, Reason(code="SwitchesFirst", message=text))
+    over = want.over_limit(current)
+    if over:
+        kept = next((n for n in range(current - 1, wanted, -1) if not want.over_limit(n)), wanted)
+        return Settled(kept, wanted, since if kept > wanted else None, Reason(code="OverLimit", message=over))
+    patience = workload.settings.scale_down_stabilization_seconds
+    left = patience - (now_seconds - since)
+    if left > 0.0:
+        text = f"{wanted} replicas would do; keeps {current} for another {left:.0f} s"
+        return Settled(min(current, want.most), wanted, since, Reason(code="Stabilizing", message=text))
+    text = f"{want.load:.3g} requests/s need only {wanted} of {current} replicas, for {patience:.0f} s now"
+    return Settled(wanted, wanted, None, Reason(code="LoadFell", message=text))
