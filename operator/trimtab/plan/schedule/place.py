@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from trimtab.plan.schedule.capacity import Capacity, Piece
+from trimtab.plan.schedule.capacity import Capacity, Piece, Want
 from trimtab.plan.schedule.problem import FloatArray
 from trimtab.plan.schedule.respond import Asked, respond
 from trimtab.plan.schedule.tables import IntArray, Tables
@@ -45,6 +45,7 @@ def place(
     order: Asked,
     priority: IntArray,
     unit_price: FloatArray | None,
+    first: dict[int, Want] | None = None,
 ) -> Placement:
     """Place all jobs, in their order.
 
@@ -54,9 +55,12 @@ def place(
         order: The jobs, first come first.
         priority: (J) By job.
         unit_price: (P, T) Shadow prices of capacity that steer the choice.
+        first: What some jobs try first, found by the linear programme: it fits all but gangs and parts of slots.
     """
     jobs = tables.job_count
     placement = Placement([[] for _ in range(jobs)], np.zeros(jobs), np.zeros(jobs))
+    if first:
+        order = _take(tables, capacity, order, first, placement)
     at, count = 0, len(order.rows)
     size = _TOGETHER if capacity.bounded else 1000
     while at < count:
@@ -99,3 +103,17 @@ def _choose(
         placement.short[row] = answers.short[position]
         placement.missed[row] = float(answers.missed[position])
     return np.array(left, dtype=np.int64)
+
+
+def _take(tables: Tables, capacity: Capacity, order: Asked, first: dict[int, Want], placement: Placement) -> Asked:
+    """Let the jobs take what the linear programme gave them; returns those for whom it does not fit."""
+    windows = tables.window(order.rows, order.deadline)
+    left = []
+    for position, row in enumerate(order.rows.tolist()):
+        pieces = capacity.claim(row, first[row], windows[position]) if row in first else None
+        if pieces is None:
+            left.append(position)
+            placement.displaced.add(row)
+        else:
+            placement.pieces[row] = pieces
+    return order.pick(np.array(left, dtype=np.int64))

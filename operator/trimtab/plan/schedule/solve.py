@@ -4,11 +4,13 @@ import math
 
 import numpy as np
 
-from trimtab.plan.schedule.capacity import Capacity, Piece
+from trimtab.plan.schedule.capacity import Capacity, Piece, Want
 from trimtab.plan.schedule.place import Placement, place, urgency
+from trimtab.plan.schedule.prices import demand, dual_value, overloaded, subgradient_prices
 from trimtab.plan.schedule.problem import FloatArray, JobSchedule, Schedule, SchedulingProblem, SlotRun
+from trimtab.plan.schedule.programme import MOST_COLUMNS, Solution, columns, solve_programme
 from trimtab.plan.schedule.respond import Asked
-from trimtab.plan.schedule.tables import Tables, build_tables
+from trimtab.plan.schedule.tables import IntArray, Tables, build_tables
 
 
 def solve(problem: SchedulingProblem) -> Schedule:
@@ -22,18 +24,69 @@ def solve(problem: SchedulingProblem) -> Schedule:
     tables = build_tables(problem)
     priority = np.array([job.priority for job in problem.jobs], dtype=np.int64)
     order = urgency(tables, priority, tables.deadline, [job.key for job in problem.jobs])
-    capacity = Capacity(tables)
     asked = Asked(order, tables.work[order], tables.deadline[order])
-    placement = place(tables, capacity, asked, priority, None)
-    return _schedule(problem, tables, placement)
+    capacity = Capacity(tables)
+    market, filled = demand(tables, capacity, asked, None)
+    guide = None
+    if capacity.bounded and overloaded(tables, market.load):
+        guide = _guide(tables, capacity, asked, priority, filled.short)
+    placement = place(
+        tables, capacity, asked, priority, guide.unit_price if guide else None, guide.wants if guide else None
+    )
+    return _schedule(problem, tables, placement, asked, guide.unit_price if guide else None)
 
 
-def _schedule(problem: SchedulingProblem, tables: Tables, placement: Placement) -> Schedule:
+def _guide(tables: Tables, capacity: Capacity, asked: Asked, priority: IntArray, short: FloatArray) -> Solution:
+    """Prices of capacity, and for a small problem what each job would take of it."""
+    # A job whose deadline cannot be met even alone asks for all of the horizon.
+    reachable = Asked(asked.rows, asked.work, np.where(short > 0.0, tables.edges[-1], asked.deadline))
+    if columns(tables, reachable) <= MOST_COLUMNS:
+        rank = np.unique(priority[asked.rows], return_inverse=True)[1]
+        solution = solve_programme(tables, capacity, reachable, rank)
+        if solution is not None:
+            return Solution(
+                solution.unit_price,
+                {
+                    row: want
+                    for index, (row, want) in enumerate(solution.wants.items())
+                    if short[index] <= 0.0 and done(tables, row, want)
+                },
+            )
+    return Solution(subgradient_prices(tables, capacity, reachable), {})
+
+
+def done(tables: Tables, row: int, want: Want) -> bool:
+    """Whether these hours do all of a job's work."""
+    return float((want.hours * tables.rate[row, want.modes]).sum()) >= float(tables.work[row]) * (1.0 - 1e-7)
+
+
+def _schedule(
+    problem: SchedulingProblem, tables: Tables, placement: Placement, asked: Asked, unit_price: FloatArray | None
+) -> Schedule:
     usd, grams, energy = spent(tables, placement.pieces)
     jobs = tuple(
         _job(problem, tables, placement, row, usd[row], grams[row], energy[row]) for row in range(len(problem.jobs))
     )
-    return Schedule(jobs, float(usd.sum()), float(grams.sum()), 0.0)
+    bound = _bound(tables, placement, asked, jobs, unit_price)
+    return Schedule(jobs, float(usd.sum()), float(grams.sum()), bound)
+
+
+def _bound(
+    tables: Tables,
+    placement: Placement,
+    asked: Asked,
+    jobs: tuple[JobSchedule, ...],
+    unit_price: FloatArray | None,
+) -> float:
+    finish = np.array([jobs[row].finish_hours for row in asked.rows.tolist()])
+    late = np.array([jobs[row].missed_by_hours > 0.0 for row in asked.rows.tolist()])
+    asked = Asked(
+        asked.rows,
+        asked.work - placement.short[asked.rows],
+        np.where(late, np.minimum(finish, tables.edges[-1]), asked.deadline),
+    )
+    empty = Capacity(tables)
+    return dual_value(tables, empty, asked, unit_price)
 
 
 def spent(tables: Tables, pieces: list[list[Piece]]) -> tuple[FloatArray, FloatArray, FloatArray]:

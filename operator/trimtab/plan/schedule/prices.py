@@ -1,0 +1,122 @@
+"""What capacity is worth: a price for each pool and slot at which the jobs, each for itself, ask for what there is.
+
+The prices are the multipliers of the capacity constraints. They steer the placing, and the dual value at any prices is
+a bound that no schedule beats. Small problems get them from the linear programme itself (`programme`), large ones from
+subgradient steps on a sample of the jobs, of the length of B. T. Polyak, "Minimization of unsmooth functionals" (USSR
+Computational Mathematics and Mathematical Physics, 1969), towards a target that moves as in the level methods.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from trimtab.plan.schedule.capacity import Capacity
+from trimtab.plan.schedule.fill import Filled, fill
+from trimtab.plan.schedule.problem import FloatArray
+from trimtab.plan.schedule.respond import Asked, objective, rooms
+from trimtab.plan.schedule.tables import IntArray, Tables
+
+_SAMPLE = 500
+"""Jobs from which the prices of a large problem are found."""
+_STEPS = 24
+"""Subgradient steps."""
+_CHUNK = 1000
+
+
+@dataclass(frozen=True)
+class Market:
+    """What the jobs ask for at some prices."""
+
+    value: float
+    """The dual value, US dollars."""
+    load: FloatArray
+    """(P, T) Unit-hours that are asked for."""
+
+
+def demand(
+    tables: Tables,
+    capacity: Capacity,
+    asked: Asked,
+    unit_price: FloatArray | None,
+    extra: FloatArray | None = None,
+    weight: FloatArray | None = None,
+) -> tuple[Market, Filled]:
+    """What the jobs ask for at these prices, and the value of the dual without its capacity term."""
+    window = tables.window(asked.rows, asked.deadline)
+    hours = rooms(tables, capacity, asked.rows, window)
+    cost = objective(tables, asked.rows, unit_price, extra)
+    filled = fill(cost, hours, tables.rate[asked.rows], asked.work)
+    job, slot, step = np.nonzero(filled.hours > 0.0)
+    mode, run = filled.mode[job, slot, step], filled.hours[job, slot, step]
+    if weight is not None:
+        run = run * weight[job]
+    row = asked.rows[job]
+    at = tables.pool[row, mode] * tables.slot_count + slot
+    load = np.bincount(at, run * tables.units[row, mode], tables.free_units.size).astype(np.float64)
+    load = load.reshape(tables.free_units.shape)
+    return Market(float((cost[job, mode, slot] * run).sum()), load), filled
+
+
+def supply(tables: Tables) -> FloatArray:
+    """(P, T) Unit-hours that there are; infinite where there is no limit."""
+    return tables.free_units * tables.hours[None, :]
+
+
+def dual_value(tables: Tables, capacity: Capacity, asked: Asked, unit_price: FloatArray | None) -> float:
+    """A bound below the objective of every schedule that does this work by these deadlines, US dollars."""
+    total = 0.0
+    for at in range(0, len(asked.rows), _CHUNK):
+        part = asked.pick(np.arange(at, min(at + _CHUNK, len(asked.rows))))
+        total += demand(tables, capacity, part, unit_price)[0].value
+    if unit_price is not None:
+        room = supply(tables)
+        total -= float((unit_price * np.where(np.isfinite(room), room, 0.0)).sum())
+    return total
+
+
+def overloaded(tables: Tables, load: FloatArray) -> bool:
+    """Whether a pool is asked for more than it has in some slot."""
+    return bool((load > supply(tables) * (1.0 + 1e-9) + 1e-9).any())
+
+
+def sample(tables: Tables, asked: Asked) -> tuple[Asked, FloatArray]:
+    """Every so-manieth job in order of size, and how many each of them stands for, by size."""
+    count = len(asked.rows)
+    if count <= _SAMPLE:
+        return asked, np.ones(count)
+    fastest = np.maximum(tables.rate[asked.rows].max(axis=1), 1e-12)
+    size = asked.work / fastest * tables.units[asked.rows].max(axis=1)
+    order = np.argsort(-size, kind="stable")
+    step = count / _SAMPLE
+    group = (np.arange(count) / step).astype(np.int64)
+    total = np.bincount(group, size[order], _SAMPLE)
+    first: IntArray = order[np.minimum((np.arange(_SAMPLE) * step + step / 2).astype(np.int64), count - 1)]
+    return asked.pick(first), total / np.maximum(size[first], 1e-12)
+
+
+def subgradient_prices(tables: Tables, capacity: Capacity, asked: Asked) -> FloatArray:
+    """(P, T) Prices of a unit-hour, US dollars, by subgradient steps."""
+    part, weight = sample(tables, asked)
+    room = supply(tables)
+    finite = np.isfinite(room)
+    room = np.where(finite, room, 0.0)
+    price = np.zeros_like(room)
+    best, best_value, ahead = price, -np.inf, 0.0
+    for step in range(_STEPS):
+        market, _ = demand(tables, capacity, part, price, weight=weight)
+        value = market.value - float((price * room).sum())
+        if step == 0:
+            ahead = 0.01 * abs(value)
+        elif value > best_value + 0.3 * ahead:
+            ahead *= 1.2
+        else:
+            ahead *= 0.7
+        if value > best_value:
+            best, best_value = price, value
+        slope = np.where(finite, market.load - room, 0.0)
+        slope[(price <= 0.0) & (slope < 0.0)] = 0.0
+        steepness = float((slope**2).sum())
+        if steepness <= 0.0:
+            break
+        price = np.maximum(price + max(best_value + ahead - value, 0.0) / steepness * slope, 0.0)
+    return best
