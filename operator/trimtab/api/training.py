@@ -71,12 +71,16 @@ class Checkpoint(ApiModel):
 
 
 class ThroughputProfile(ApiModel):
-    """Declared speed on a hardware class, used until a measurement exists."""
+    """Declared speed on a hardware class, used until a measurement exists. Several entries of one class with different
+    replicas say how the training scales.
+    """
 
     hardware_class: ObjectName
     """Name of the HardwareClass that the speed holds on."""
+    replicas: Annotated[int, Field(ge=1, le=4096)] = 1
+    """Replicas that the speed is of."""
     samples_per_second: PositiveAmount
-    """Samples a second of one replica."""
+    """Samples a second of these replicas together."""
     watts: Amount | None = None
     """Power of one replica's accelerators at work; unset means the class's power model."""
 
@@ -147,8 +151,8 @@ class TrainingWorkloadSpec(ApiModel):
     """Fixes the number of replicas (the scale subresource writes it); unset means that trimtab chooses."""
     hardware: Hardware = Hardware()
     """Where it may run."""
-    profiles: Annotated[tuple[ThroughputProfile, ...], Field(max_length=32), ListMap(("hardwareClass",))] = ()
-    """Declared speed by hardware class."""
+    profiles: Annotated[tuple[ThroughputProfile, ...], Field(max_length=32), ListMap(("hardwareClass", "replicas"))] = ()
+    """Declared speed by hardware class and replicas."""
     checkpoint: Checkpoint | None = None
     """Where training state is kept."""
     targets: TrainingTargets = TrainingTargets()
@@ -202,6 +206,17 @@ class TrainingDecisionStatus(StatusModel):
     """`simulated` when the class is simulated: then every figure is."""
 
 
+class MeasuredScaling(StatusModel):
+    """Speed as it was measured with so many replicas."""
+
+    hardware_class: str
+    """Name of the HardwareClass that they ran on."""
+    replicas: int
+    """Replicas that ran."""
+    samples_per_second: Measured
+    """Samples a second of all of them together."""
+
+
 class Progress(StatusModel):
     """Work done."""
 
@@ -213,6 +228,8 @@ class Progress(StatusModel):
     """Completed share of the samples, in percent."""
     samples_per_second: Measured | None = None
     """Present speed over all replicas."""
+    scaling: Annotated[tuple[MeasuredScaling, ...], Field(max_length=32), ListMap(("hardwareClass", "replicas"))] = ()
+    """Speed by hardware class and replicas, as learned while it ran."""
     visits_min: int | None = None
     """Fewest times that a sample of the training data was seen; with visitsMax it proves that no work was lost or
     repeated."""

@@ -27,13 +27,13 @@ def _done(state: TrainingState) -> bool:
     return state.status.completion_time is not None or (state.job is not None and state.job.complete)
 
 
-def _progress(state: TrainingState, simulated: bool) -> Progress | None:
+def _progress(state: TrainingState, decision: TrainingDecision) -> Progress | None:
     """Work done. It never goes down: a restart from a checkpoint repeats nothing that counts."""
     before = state.status.progress or Progress()
     declared = state.spec.work.total_samples if state.spec.work else 0
     total = max(before.total_samples, declared)
     completed, speed = before.completed_samples, before.samples_per_second
-    source = FigureSource.SIMULATED if simulated else FigureSource.MEASURED
+    source = FigureSource.SIMULATED if decision.simulated else FigureSource.MEASURED
     visits_min, visits_max = before.visits_min, before.visits_max
     if state.metrics is not None:
         total = int(state.metrics.total_samples or total)
@@ -55,6 +55,9 @@ def _progress(state: TrainingState, simulated: bool) -> Progress | None:
         total_samples=total,
         percent=percent,
         samples_per_second=speed,
+        scaling=tuple(
+            p.model_copy(update={"samples_per_second": rounded(p.samples_per_second)}) for p in decision.scaling
+        ),
         visits_min=visits_min,
         visits_max=visits_max,
         source=source.value,
@@ -150,7 +153,7 @@ def training_status(
             rate=rounded_rate(decision.rate),
             source=FigureSource.SIMULATED.value if simulated else "",
         ),
-        progress=_progress(state, simulated),
+        progress=_progress(state, decision),
         accuracy=_accuracy(state),
         usage=usage or state.status.usage,
         replicas=state.job.ready if state.job else 0,

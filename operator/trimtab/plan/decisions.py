@@ -5,7 +5,7 @@ from datetime import datetime
 from trimtab.api.common import ConditionStatus, Rate, Reason
 from trimtab.api.policy import Mode
 from trimtab.api.serving import VariantVersion
-from trimtab.api.training import ScheduleSlot, TrainingAction
+from trimtab.api.training import MeasuredScaling, ScheduleSlot, TrainingAction
 from trimtab.plan.snapshot import Fact
 
 
@@ -38,6 +38,8 @@ class TrainingDecision(Fact):
     replicas: int
     hardware_class: str
     schedule: tuple[ScheduleSlot, ...] = ()
+    scaling: tuple[MeasuredScaling, ...] = ()
+    """Speed by class and replicas as learned so far."""
     rate: Rate | None = None
     simulated: bool = False
     reasons: tuple[Reason, ...] = ()

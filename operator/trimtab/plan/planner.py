@@ -1,17 +1,18 @@
 """The one decision for the whole cluster: Snapshot in, Plan out.
 
 Workloads share capacity, so they are decided together, in this order: serving (it must hold its latency now), variants
-being made, then training by priority and age.
+being made, then all training workloads by one schedule over time.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import TypeVar
 
 from trimtab.api.common import Resources
+from trimtab.api.training import TrainingAction
 from trimtab.plan.capacity import Capacity
 from trimtab.plan.conditions import condition
-from trimtab.plan.decisions import ConditionValue, ObjectConditions, Plan, VariantDecision
+from trimtab.plan.decisions import ConditionValue, ObjectConditions, Plan, TrainingDecision, VariantDecision
 from trimtab.plan.intensity import current_intensities, next_change, usable_series
 from trimtab.plan.policy import applies, effective_policy
 from trimtab.plan.rates import units_per_replica
@@ -19,13 +20,13 @@ from trimtab.plan.serving import plan_serving
 from trimtab.plan.snapshot import (
     CarbonState,
     HardwareState,
+    IntensityPoint,
     ObjectMeta,
     ServingState,
     Snapshot,
-    TrainingState,
     VariantState,
 )
-from trimtab.plan.training import plan_training
+from trimtab.plan.training.decide import plan_training
 from trimtab.plan.variants import plan_variant
 
 _State = TypeVar("_State", ServingState, VariantState)
@@ -43,10 +44,7 @@ def plan(snapshot: Snapshot) -> Plan:
         for s in _by_age(snapshot.serving)
     )
     _take_builds(variants, snapshot, capacity)
-    training = tuple(
-        plan_training(t, snapshot, effective_policy(snapshot.policies, t.meta), series, capacity)
-        for t in sorted(snapshot.training, key=_queue_order)
-    )
+    training = plan_training(snapshot, series, capacity)
     workloads = [*(t.meta for t in snapshot.training), *(s.meta for s in snapshot.serving)]
     return Plan(
         taken_at=snapshot.taken_at,
@@ -58,8 +56,17 @@ def plan(snapshot: Snapshot) -> Plan:
         hardware=tuple(_shown(h.meta, _hardware(h)) for h in snapshot.hardware),
         carbon=tuple(_shown(c.meta, _carbon(c, snapshot.taken_at)) for c in snapshot.carbon),
         intensity_by_zone=intensities,
-        wake_at=next_change(series, snapshot.taken_at),
+        wake_at=_wake_at(snapshot, series, training),
     )
+
+
+def _wake_at(
+    snapshot: Snapshot, series: Mapping[str, tuple[IntensityPoint, ...]], training: Iterable[TrainingDecision]
+) -> datetime | None:
+    """The next instant at which something known changes: an intensity, or what a training is planned to do."""
+    planned = (s.start for d in training if d.action is not TrainingAction.NONE for s in d.schedule)
+    instants = [at for at in (next_change(series, snapshot.taken_at), *planned) if at is not None]
+    return min((at for at in instants if at > snapshot.taken_at), default=None)
 
 
 def _shown(meta: ObjectMeta, value: ConditionValue) -> ObjectConditions:
@@ -72,12 +79,6 @@ def _by_age(states: Iterable[_State]) -> list[_State]:
 
 def _age(state: ServingState | VariantState) -> tuple[datetime, str]:
     return (state.meta.created_at, state.meta.key)
-
-
-def _queue_order(state: TrainingState) -> tuple[int, bool, datetime, str]:
-    """Higher priority first; what runs before what waits; then the oldest."""
-    waits = state.job is None or state.job.suspended
-    return (-state.spec.priority, waits, state.meta.created_at, state.meta.key)
 
 
 def _take_builds(decisions: tuple[VariantDecision, ...], snapshot: Snapshot, capacity: Capacity) -> None:

@@ -61,28 +61,34 @@ def frontier(cost: FloatArray, hours: FloatArray, rate: FloatArray) -> Frontier:
         return Frontier(slope, gain, np.zeros((jobs, slots, 1), dtype=np.int64))
     least = 1e-12 * work.max(initial=0.0)
     at_work, at_cost = np.zeros((jobs, slots)), np.zeros((jobs, slots))
-    slopes, gains, chosen = [], [], []
+    slopes: list[FloatArray] = []
+    gains: list[FloatArray] = []
+    chosen: list[IntArray] = []
     for _ in range(modes):
-        more = work - at_work[:, None, :]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            slope = np.where(more > least, (spent - at_cost[:, None, :]) / more, np.inf)
-        mode = slope.argmin(axis=1)
-        best = np.take_along_axis(slope, mode[:, None, :], axis=1)[:, 0]
-        there = np.isfinite(best)
-        if not there.any():
+        best, mode = np.full((jobs, slots), np.inf), np.zeros((jobs, slots), dtype=np.int64)
+        to_work, to_cost = at_work.copy(), at_cost.copy()
+        for index in range(modes):
+            more = work[:, index] - at_work
+            with np.errstate(divide="ignore", invalid="ignore"):
+                slope = (spent[:, index] - at_cost) / more
+            better = (more > least) & (slope < best)
+            np.copyto(best, slope, where=better)
+            np.copyto(mode, index, where=better)
+            np.copyto(to_work, work[:, index], where=better)
+            np.copyto(to_cost, spent[:, index], where=better)
+        if not np.isfinite(best).any():
             break
-        to_work = np.where(there, np.take_along_axis(work, mode[:, None, :], axis=1)[:, 0], at_work)
-        at_cost = np.where(there, np.take_along_axis(spent, mode[:, None, :], axis=1)[:, 0], at_cost)
+        if slopes:
+            # Rounding must not let a step overtake the one that it stands on.
+            np.maximum(best, slopes[-1], out=best)
         slopes.append(best)
         gains.append(to_work - at_work)
         chosen.append(mode)
-        at_work = to_work
+        at_work, at_cost = to_work, to_cost
     if not slopes:
         nothing = np.zeros((jobs, slots, 1))
         return Frontier(nothing + np.inf, nothing, nothing.astype(np.int64))
-    # Rounding must not let a step overtake the one that it stands on.
-    rising = np.maximum.accumulate(np.stack(slopes, axis=2), axis=2)
-    return Frontier(rising, np.stack(gains, axis=2), np.stack(chosen, axis=2))
+    return Frontier(np.stack(slopes, axis=2), np.stack(gains, axis=2), np.stack(chosen, axis=2))
 
 
 def fill(cost: FloatArray, hours: FloatArray, rate: FloatArray, work: FloatArray) -> Filled:
@@ -109,10 +115,12 @@ def fill(cost: FloatArray, hours: FloatArray, rate: FloatArray, work: FloatArray
     share = share.reshape(jobs, slots, steps)
     run = share.copy()
     run[:, :, :-1] -= share[:, :, 1:]
-    available = np.take_along_axis(hours.transpose(0, 2, 1), hull.mode, axis=2)
+    job, slot, step = np.nonzero(run > TOLERANCE)
+    used = np.zeros((jobs, slots, steps))
+    used[job, slot, step] = run[job, slot, step] * hours[job, hull.mode[job, slot, step], slot]
     short = np.maximum(work - until[:, -1], 0.0)
     return Filled(
-        hours=np.where(run > TOLERANCE, run, 0.0) * available,
+        hours=used,
         mode=hull.mode,
         marginal=slope[rows, order[rows, last]],
         short=np.where(short > TOLERANCE * work, short, 0.0),

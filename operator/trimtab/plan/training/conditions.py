@@ -7,7 +7,7 @@ from trimtab.api.training import TrainingAction
 from trimtab.plan.conditions import carbon_condition, condition, metrics_condition
 from trimtab.plan.decisions import ConditionValue
 from trimtab.plan.snapshot import Snapshot, TrainingState
-from trimtab.plan.training_options import TrainingOption
+from trimtab.plan.training.options import TrainingOption
 
 _TO_BE_MENDED = ("HardwareClassNotFound", "NoNodes", "NoClass")
 """Why nothing can run that no waiting cures: somebody has to change something."""

@@ -1,0 +1,217 @@
+"""Decides for all training workloads together: run now and where, or wait, and why."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from trimtab.api.common import Reason
+from trimtab.api.training import TrainingAction
+from trimtab.plan.capacity import Capacity
+from trimtab.plan.decisions import EventNote, TrainingDecision
+from trimtab.plan.intensity import intensity_at
+from trimtab.plan.policy import EffectivePolicy, effective_policy
+from trimtab.plan.rates import units_per_replica
+from trimtab.plan.schedule.problem import JobSchedule
+from trimtab.plan.schedule.solve import solve
+from trimtab.plan.snapshot import IntensityPoint, Snapshot, TrainingState
+from trimtab.plan.training.conditions import training_conditions
+from trimtab.plan.training.options import Refused, TrainingOption, training_options
+from trimtab.plan.training.problem import Candidate, at_once_hours, scheduling_problem
+from trimtab.plan.training.reasons import class_reason, waiting_reason
+from trimtab.plan.training.scaling import learned_scaling
+from trimtab.plan.training.slack import carbon_hold, needed_time, slack
+from trimtab.plan.training.timeline import runs_now, schedule_slots
+
+_WARNINGS = ("JobFailed", "OverLimit", "CapacityShort", "NoNodes", "NoClass", "HardwareClassNotFound")
+
+
+def queue_order(state: TrainingState) -> tuple[int, bool, datetime, str]:
+    """Higher priority first; what runs before what waits; then the oldest."""
+    waits = state.job is None or state.job.suspended
+    return (-state.spec.priority, waits, state.meta.created_at, state.meta.key)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What is possible for one workload."""
+
+    state: TrainingState
+    policy: EffectivePolicy
+    candidate: Candidate | None
+    """None when no class can be used."""
+    refused: tuple[Refused, ...]
+
+
+@dataclass(frozen=True)
+class _World:
+    """What every decision of one plan looks at."""
+
+    snapshot: Snapshot
+    series: Mapping[str, tuple[IntensityPoint, ...]]
+    capacity: Capacity
+
+    @property
+    def now(self) -> datetime:
+        return self.snapshot.taken_at
+
+    def points(self, option: TrainingOption) -> tuple[IntensityPoint, ...]:
+        return self.series.get(option.hardware.spec.grid_zone, ())
+
+
+def plan_training(
+    snapshot: Snapshot, series: Mapping[str, tuple[IntensityPoint, ...]], capacity: Capacity
+) -> tuple[TrainingDecision, ...]:
+    """Decide for all training workloads; the decisions are in the order of the queue.
+
+    Args:
+        snapshot: The world.
+        series: Carbon intensity by zone.
+        capacity: What serving and builds leave of each class; what runs now is taken out of it.
+    """
+    world = _World(snapshot, series, capacity)
+    found = [_find(state, world) for state in sorted(snapshot.training, key=queue_order)]
+    for one in found:
+        job = one.state.job
+        if one.candidate is None and job is not None and not job.suspended and not _finished(one.state):
+            _take_what_it_holds(one.state, world)
+    ready = tuple(f.candidate for f in found if f.candidate is not None and not f.state.spec.suspend)
+    problem = scheduling_problem(ready, snapshot.hardware, series, capacity, snapshot.taken_at)
+    horizon = timedelta(hours=float(problem.edges_hours[-1]))
+    by_key = {p.key: p for p in solve(problem).jobs} if ready else {}
+    for candidate in ready:
+        run = runs_now(by_key[candidate.state.meta.key])
+        if run is not None:
+            option = candidate.options[run.mode]
+            capacity.take(option.name, option.units)
+    return tuple(_decide(one, by_key.get(one.state.meta.key), world, horizon) for one in found)
+
+
+def _find(state: TrainingState, world: _World) -> _Found:
+    policy = effective_policy(world.snapshot.policies, state.meta)
+    if _finished(state) is not None:
+        return _Found(state, policy, None, ())
+    options, refused = training_options(state, world.snapshot.hardware, policy, world.series, world.capacity, world.now)
+    if not options:
+        return _Found(state, policy, None, tuple(refused))
+    held = state.job.hardware_class if state.job else ""
+    usable = tuple(o for o in options if o.name == held) or tuple(options)
+    known = tuple(o for o in usable if o.speed_known)
+    if not known:
+        # Nothing tells how replicas scale: as many as fit, as soon as they fit.
+        usable = tuple({o.name: o for o in reversed(usable)}.values())[::-1]
+    hold = carbon_hold(state, usable[0], policy, world.points(usable[0]), world.now)
+    room = slack(state, policy, at_once_hours(state, usable[0]), hold, world.now)
+    return _Found(state, policy, Candidate(state, policy, known or usable, hold, room), tuple(refused))
+
+
+def _take_what_it_holds(state: TrainingState, world: _World) -> None:
+    hardware = next((h for h in world.snapshot.hardware if state.job and h.meta.name == state.job.hardware_class), None)
+    if hardware is not None and state.job is not None:
+        world.capacity.take(hardware.meta.name, units_per_replica(state.spec.resources, hardware) * state.job.replicas)
+
+
+def _decide(found: _Found, plan: JobSchedule | None, world: _World, horizon: timedelta) -> TrainingDecision:
+    over = _finished(found.state)
+    if over is not None:
+        return _over(found, over, world)
+    if found.candidate is None:
+        return _impossible(found, world)
+    return _scheduled(found.candidate, plan, world, horizon)
+
+
+def _scheduled(candidate: Candidate, plan: JobSchedule | None, world: _World, horizon: timedelta) -> TrainingDecision:
+    """Carry out the plan of a workload that can run; `plan` is None when its user has suspended it."""
+    state, now = candidate.state, world.now
+    run = runs_now(plan) if plan is not None else None
+    ahead = run or (plan.runs[0] if plan is not None and plan.runs else None)
+    option = candidate.options[ahead.mode] if ahead is not None else candidate.best
+    action, reasons = _action(candidate, plan, option, world)
+    need = needed_time(state, option)
+    return TrainingDecision(
+        key=state.meta.key,
+        mode=candidate.policy.mode,
+        action=action,
+        replicas=option.replicas,
+        hardware_class=option.name,
+        schedule=schedule_slots(now, plan, candidate.options, horizon) if plan is not None else (),
+        rate=option.rate,
+        simulated=option.hardware.spec.simulated,
+        scaling=learned_scaling(state, now),
+        reasons=reasons,
+        conditions=training_conditions(
+            state, world.snapshot, action, reasons, option, need,
+            known_zone=intensity_at(world.points(option), now) is not None,
+        ),
+        events=_event(state, action, reasons),
+        message=reasons[0].message,
+    )  # fmt: skip
+
+
+def _action(
+    candidate: Candidate, plan: JobSchedule | None, option: TrainingOption, world: _World
+) -> tuple[TrainingAction, tuple[Reason, ...]]:
+    stop = TrainingAction.SUSPEND if candidate.state.job is not None else TrainingAction.WAIT
+    chosen, hold = class_reason(candidate, option), candidate.hold
+    if plan is None:
+        return stop, (Reason(code="SuspendedByUser", message="spec.suspend is true"),)
+    if hold is not None and not hold.run:
+        return stop, (hold.reason, chosen)
+    if runs_now(plan) is not None:
+        return TrainingAction.RUN, (hold.reason, chosen) if hold is not None else (chosen,)
+    why = waiting_reason(candidate, plan, option, world.points(option), world.capacity, world.now)
+    return stop, (why, chosen)
+
+
+def _finished(state: TrainingState) -> Reason | None:
+    if state.status.completion_time is not None or (state.job is not None and state.job.complete):
+        return Reason(code="Completed", message="all work is done")
+    if state.job is not None and state.job.failure:
+        return Reason(code="JobFailed", message=state.job.failure)
+    return None
+
+
+def _over(found: _Found, reason: Reason, world: _World) -> TrainingDecision:
+    state, last = found.state, found.state.status.decision
+    return TrainingDecision(
+        key=state.meta.key, mode=found.policy.mode, action=TrainingAction.NONE, replicas=0,
+        hardware_class=(state.job.hardware_class if state.job else "") or (last.hardware_class if last else ""),
+        simulated=last is not None and last.source == "simulated", scaling=learned_scaling(state, world.now),
+        reasons=(reason,), events=_event(state, TrainingAction.NONE, (reason,)),
+        conditions=training_conditions(
+            state, world.snapshot, TrainingAction.NONE, (reason,), None, None, known_zone=True
+        ),
+        message=reason.message,
+    )  # fmt: skip
+
+
+def _impossible(found: _Found, world: _World) -> TrainingDecision:
+    """No class can be used. A limit that is broken suspends what runs; a lack of nodes does not end it."""
+    state = found.state
+    reasons = tuple(Reason(code=r.code, message=r.message) for r in found.refused) or (
+        Reason(code="NoClass", message="no HardwareClass offers what spec.resources asks for"),
+    )
+    action = TrainingAction.WAIT
+    if state.job is not None:
+        over = any(r.code == "OverLimit" and r.name == state.job.hardware_class for r in found.refused)
+        stops = over or state.job.suspended or state.spec.suspend
+        action = TrainingAction.SUSPEND if stops else TrainingAction.RUN
+    kept = state.job if action is not TrainingAction.WAIT else None
+    return TrainingDecision(
+        key=state.meta.key, mode=found.policy.mode, action=action, replicas=kept.replicas if kept else 0,
+        hardware_class=kept.hardware_class if kept else "", scaling=learned_scaling(state, world.now), reasons=reasons,
+        conditions=training_conditions(state, world.snapshot, action, reasons, None, None, known_zone=True),
+        events=_event(state, action, reasons), message=reasons[0].message,
+    )  # fmt: skip
+
+
+def _event(state: TrainingState, action: TrainingAction, reasons: tuple[Reason, ...]) -> tuple[EventNote, ...]:
+    before = state.status.decision
+    if before is not None and before.action == action and [r.code for r in before.reasons[:1]] == [reasons[0].code]:
+        return ()
+    names = {
+        TrainingAction.RUN: "Resumed" if state.job is not None and state.job.suspended else "Started",
+        TrainingAction.SUSPEND: "Suspended",
+        TrainingAction.WAIT: "Waiting",
+        TrainingAction.NONE: reasons[0].code,
+    }
+    return (EventNote(reason=names[action], message=reasons[0].message, warning=reasons[0].code in _WARNINGS),)
