@@ -76,3 +76,17 @@ class PolicyResult:
         )  # fmt: skip
         values = {name: getattr(self, name) for name in names}
         return {name: None if isinstance(v, float) and not math.isfinite(v) else v for name, v in values.items()}
+
+
+@dataclass(frozen=True)
+class Sensitivity:
+    """How the carbon that policies save depends on one setting: the run repeated with other values of it."""
+
+    axis: str
+    """The setting and its unit, for a person: `Forecast error (%)`."""
+    values: tuple[float, ...]
+    """The values it was given, in order."""
+    base: float
+    """The value of the run itself."""
+    savings: dict[str, tuple[float, ...]]
+    """By policy, one share of the reference's carbon that it saved for each value; the reference under that value."""
