@@ -1,0 +1,104 @@
+"""The sentences that stand first: what the run found, in words."""
+
+from collections.abc import Mapping, Sequence
+
+from trimtab.simulate.report.facts import RunFacts
+from trimtab.simulate.report.intervals import COMPLETION, COST, Saving
+from trimtab.simulate.results import PolicyResult
+
+_DONE = {
+    "carbon": ("less carbon", "more carbon"),
+    "cost": ("less money", "more money"),
+    "completion time": ("less time from arrival to end", "more time from arrival to end"),
+}
+
+
+def summary(results: Sequence[PolicyResult], found: Mapping[str, Mapping[str, Saving]], facts: RunFacts) -> str:
+    """What trimtab (or, without it, the best policy that can be run) reached against the reference and the limit."""
+    real = [result for result in results if result.policy not in {"optimum", facts.reference}]
+    if not real:
+        return f"Only {', '.join(result.policy for result in results)} was run; there is nothing to compare."
+    subject = _subject(real)
+    base = next((result for result in results if result.policy == facts.reference), None)
+    sentences = []
+    saved = [
+        _saved(measure, by_policy[subject.policy])
+        for measure, by_policy in _first_measures(found, facts)
+        if subject.policy in by_policy
+    ]
+    if saved:
+        sentences.append(f"{subject.policy} took {' and '.join(saved)} than {facts.reference}.")
+    sentences += _quality(subject, base)
+    best = _best_other(real, subject)
+    if best is not None:
+        sentences.append(_against(subject, best, facts))
+    if subject.ratio_to_optimum is not None:
+        above = 100 * (subject.ratio_to_optimum - 1)
+        place = f"{above:.1f} % above" if above >= 0.05 else "at"
+        sentences.append(f"It is {place} the limit: the least that perfect knowledge of the future could reach.")
+    return " ".join(sentences)
+
+
+def _subject(real: Sequence[PolicyResult]) -> PolicyResult:
+    own = [result for result in real if result.policy == "trimtab"]
+    return (
+        own[0] if own else min(real, key=lambda result: (result.ratio_to_optimum or result.carbon_g, result.carbon_g))
+    )
+
+
+def _first_measures(
+    found: Mapping[str, Mapping[str, Saving]], facts: RunFacts
+) -> list[tuple[str, Mapping[str, Saving]]]:
+    """What the run is about comes first; a cost that no policy changes is not worth a word."""
+    first = {"serving": COST.name, "elastic": COMPLETION.name}.get(facts.kind)
+    order = sorted(found.items(), key=lambda item: item[0] != first)
+    return [
+        (measure, by_policy)
+        for measure, by_policy in order
+        if any(abs(saving.share) >= 0.0005 for saving in by_policy.values())
+    ]
+
+
+def _saved(measure: str, saving: Saving) -> str:
+    less, more = _DONE[measure.lower()]
+    share = 100 * saving.share
+    between = ""
+    if saving.low is not None and saving.high is not None:
+        ends = sorted((abs(100 * saving.low), abs(100 * saving.high)))
+        same_side = saving.low * saving.high > 0
+        between = f" (95 % interval {ends[0]:.1f} to {ends[1]:.1f} %)" if same_side else " (within chance)"
+    return f"{abs(share):.1f} %{between} {less if share >= 0 else more}"
+
+
+def _quality(subject: PolicyResult, base: PolicyResult | None) -> list[str]:
+    said = []
+    if subject.slo_attainment is not None:
+        than = f" ({base.policy}: {100 * base.slo_attainment:.2f} %)" if base and base.slo_attainment else ""
+        said.append(f"{100 * subject.slo_attainment:.2f} % of requests were within the latency target{than}.")
+    elif subject.mean_wait_h is not None:
+        missed = subject.deadline_misses
+        late = "" if missed is None else f"; {missed or 'none'} missed {'its' if missed == 1 else 'their'} deadline"
+        said.append(f"Its jobs waited {subject.mean_wait_h:.1f} hours on average{late}.")
+    return said
+
+
+def _best_other(real: Sequence[PolicyResult], subject: PolicyResult) -> PolicyResult | None:
+    rivals = [result for result in real if result is not subject and result.ratio_to_optimum is not None]
+    if subject.ratio_to_optimum is None or not rivals:
+        return None
+    return min(rivals, key=lambda result: result.ratio_to_optimum or 0.0)
+
+
+def _against(subject: PolicyResult, best: PolicyResult, facts: RunFacts) -> str:
+    assert subject.ratio_to_optimum is not None
+    assert best.ratio_to_optimum is not None
+    change = 100 * (best.ratio_to_optimum / subject.ratio_to_optimum - 1)
+    quality = ""
+    if facts.kind == "serving" and best.slo_attainment is not None:
+        quality = f" at {100 * best.slo_attainment:.2f} % within the target"
+    elif best.mean_wait_h is not None:
+        quality = f" at a mean wait of {best.mean_wait_h:.1f} hours"
+    if abs(change) < 0.05:
+        return f"The best other policy, {best.policy}, reached the same{quality}."
+    more = "more" if change > 0 else "less"
+    return f"The best other policy, {best.policy}, took {abs(change):.1f} % {more}{quality}."

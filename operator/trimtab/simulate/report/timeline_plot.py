@@ -1,0 +1,111 @@
+"""The plot of carbon intensity and of what ran, over time."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from trimtab.simulate.report.drawing import INK, Plot, chosen, lines, new_axes, to_svg
+from trimtab.simulate.report.facts import RunFacts
+from trimtab.simulate.results import PolicyResult, Timeline
+
+FloatArray = npt.NDArray[np.float64]
+
+_BINS = 336
+"""Points along a plot: as many as the hours of two weeks, about as many as its width can show."""
+
+_CLOSE_HOURS = 168.0
+_SHOWN = 4
+
+
+def timeline_plots(results: Sequence[PolicyResult], facts: RunFacts) -> list[Plot]:
+    """The whole run, and a week of its middle where the whole is too long to see hours."""
+    shown = [result for result in chosen(results, facts.reference, _SHOWN) if len(result.timeline.hours)]
+    if not shown:
+        return []
+    end = max(float(result.timeline.hours[-1]) for result in shown)
+    if facts.kind != "serving" and len(facts.grams_per_kwh):
+        # What is left after the last hour of the trace is only the end of what came late.
+        end = min(end, float(len(facts.grams_per_kwh)))
+    if end <= 0:
+        return []
+    plots = [_plot(shown, facts, 0.0, end, "timeline")]
+    if end > 2 * _CLOSE_HOURS:
+        begin = float(np.floor((end - _CLOSE_HOURS) / 2 / 24) * 24)
+        plots.append(_plot(shown, facts, begin, begin + _CLOSE_HOURS, "week"))
+    return plots
+
+
+def _plot(shown: Sequence[PolicyResult], facts: RunFacts, begin: float, end: float, name: str) -> Plot:
+    edges = np.linspace(begin, end, _bins(begin, end) + 1)
+    with_intensity = len(facts.grams_per_kwh) > 0
+    demands = [result.timeline for result in shown if len(result.timeline.demand)]
+    rows = 1 + with_intensity + bool(demands and facts.kind == "serving")
+    axes = new_axes(1.2 + 1.4 * rows, rows, share_x=True)
+    at = 0
+    if with_intensity:
+        hours = np.arange(len(facts.grams_per_kwh), dtype=np.float64)
+        axes[at].stairs(mean_over(hours, facts.grams_per_kwh, edges), edges, color=INK, baseline=None)
+        axes[at].set_title(f"Carbon intensity{' of ' + facts.zone if facts.zone else ''} (g/kWh)")
+        at += 1
+    if facts.kind == "serving" and demands:
+        axes[at].stairs(mean_over(demands[0].hours, demands[0].demand, edges), edges, color=INK, baseline=None)
+        axes[at].set_title("Load (requests a second)")
+        at += 1
+    for policy, line in lines([result.policy for result in shown], facts.reference).items():
+        timeline = next(result.timeline for result in shown if result.policy == policy)
+        values = held(timeline, edges)
+        axes[at].stairs(
+            values, edges, color=line.colour, linestyle=line.dash, linewidth=line.width, label=policy, baseline=None
+        )
+    what = "Replicas held" if facts.kind == "serving" else "Units held by jobs"
+    axes[at].set_title(what)
+    axes[at].set_ylim(bottom=0)
+    axes[at].legend(ncols=len(shown), loc="upper left", bbox_to_anchor=(0, -0.32))
+    for each in axes:
+        each.set_xlim(begin, end)
+    axes[-1].set_xlabel("Hours from the start of the simulation")
+    return Plot(_title(name, facts), to_svg(axes[0], name), _caption(edges, with_intensity), _alt(shown, edges, what))
+
+
+def _bins(begin: float, end: float) -> int:
+    """Whole hours where they fit, so that a bin is an hour of the trace."""
+    hours = end - begin
+    return round(hours) if 48 <= hours <= _BINS else _BINS
+
+
+def mean_over(hours: FloatArray, values: FloatArray, edges: FloatArray) -> FloatArray:
+    """Mean of a series of hourly or stepwise values between edges; its last value holds on."""
+    return held(Timeline(hours, values), edges)
+
+
+def held(timeline: Timeline, edges: FloatArray) -> FloatArray:
+    """Mean of what a timeline holds between each two edges (hours); 0 before it begins."""
+    hours, units = timeline.hours, timeline.units
+    total = np.concatenate([[0.0], np.cumsum(units[:-1] * np.diff(hours))])
+    step = np.searchsorted(hours, edges, side="right") - 1
+    inside = np.maximum(step, 0)
+    integral = np.where(step < 0, 0.0, total[inside] + units[inside] * (edges - hours[inside]))
+    mean: FloatArray = np.diff(integral) / np.diff(edges)
+    return mean
+
+
+def _title(name: str, facts: RunFacts) -> str:
+    if name == "week":
+        return "A week of it, hour by hour"
+    return "What ran, and the load" if facts.kind == "serving" else "When jobs ran, and how clean the grid was"
+
+
+def _caption(edges: FloatArray, with_intensity: bool) -> str:
+    minutes = (edges[1] - edges[0]) * 60
+    each = f"{minutes / 60:.3g} hours" if minutes > 90 else f"{minutes:.2g} minutes"
+    aim = " A policy that saves carbon runs more where the upper line is low." if with_intensity else ""
+    return f"Each point is a mean over {each}.{aim}"
+
+
+def _alt(shown: Sequence[PolicyResult], edges: FloatArray, what: str) -> str:
+    parts = []
+    for result in shown:
+        values = held(result.timeline, edges)
+        parts.append(f"{result.policy} mean {values.mean():.3g}, most {values.max():.3g}")
+    return f"{what} from hour {edges[0]:.0f} to hour {edges[-1]:.3g}: {'; '.join(parts)}."
