@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import highspy
 import numpy as np
 
+from trimtab.plan.highs import QuietHighs
 from trimtab.plan.schedule.capacity import Capacity, Want
 from trimtab.plan.schedule.problem import FloatArray
 from trimtab.plan.schedule.respond import Asked, objective, rooms
@@ -92,8 +93,7 @@ def solve_programme(tables: Tables, capacity: Capacity, asked: Asked, rank: IntA
 
 
 def _run(model: highspy.HighsLp) -> tuple[FloatArray, FloatArray] | None:
-    solver = highspy.Highs()  # type: ignore[no-untyped-call]
-    solver.setOptionValue("output_flag", False)
+    solver = QuietHighs()
     solver.setOptionValue("threads", 1)
     solver.passModel(model)
     solver.run()

@@ -8,7 +8,12 @@ import numpy as np
 from trimtab.plan.schedule.capacity import Capacity, Want
 from trimtab.plan.schedule.fill import Filled, fill, rush
 from trimtab.plan.schedule.problem import FloatArray
+from trimtab.plan.schedule.switching import Switching, fill_switching, rush_switching
 from trimtab.plan.schedule.tables import BoolArray, IntArray, Tables, ceiling_penalty
+
+_FINISHES = 8
+"""Finishes that are tried at a time, where delay costs."""
+_NOTHING = Want(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), np.zeros(0))
 
 
 @dataclass(frozen=True)
@@ -66,23 +71,135 @@ def respond(
     unit_price: FloatArray | None = None,
     extra: FloatArray | None = None,
 ) -> Responses:
-    """The cheapest plan of each job in what is left; where its deadline leaves none, the earliest finish."""
+    """The best plan of each job in what is left; where its deadline leaves none, the earliest finish.
+
+    Args:
+        tables: The problem.
+        capacity: What is left.
+        asked: The jobs.
+        unit_price: (P, T) Shadow prices of capacity.
+        extra: (n, M, T) What an hour of each job costs on top, the shadow prices of its budgets.
+    """
+    answer = cheapest(tables, capacity, asked, unit_price, extra)
+    missed = answer.short > 0.0
+    if missed.any():
+        late = np.flatnonzero(missed)
+        answer.replace(late, earliest(tables, capacity, asked.pick(late)))
+    hurried = np.flatnonzero((tables.delay[asked.rows] > 0.0) & ~missed)
+    if len(hurried):
+        part = asked.pick(hurried)
+        part = Asked(part.rows, part.work, best_deadlines(tables, capacity, part, unit_price))
+        answer.replace(hurried, cheapest(tables, capacity, part, unit_price, None if extra is None else extra[hurried]))
+    return Responses(tuple(answer.wants), answer.windows, answer.short, missed)
+
+
+@dataclass
+class Answer:
+    """What jobs would run, one entry a job."""
+
+    wants: list[Want]
+    windows: FloatArray
+    short: FloatArray
+
+    def replace(self, which: IntArray, other: "Answer") -> None:
+        """Put the answers of some jobs in the place of those there are."""
+        for index, want in zip(which.tolist(), other.wants, strict=True):
+            self.wants[index] = want
+        self.windows[which] = other.windows
+        self.short[which] = other.short
+
+
+def cheapest(
+    tables: Tables, capacity: Capacity, asked: Asked, unit_price: FloatArray | None, extra: FloatArray | None
+) -> Answer:
+    """The least-cost hours by the deadline, and what of the work finds no room."""
     rows = asked.rows
     window = tables.window(rows, asked.deadline)
     hours = rooms(tables, capacity, rows, window)
     cost = objective(tables, rows, unit_price, extra)
-    filled = fill(cost, hours, tables.rate[rows], asked.work)
-    short = filled.short.copy()
-    missed = short > 0.0
-    wants = _wants(filled)
-    if missed.any():
-        late = np.flatnonzero(missed)
-        window[late] = tables.window(rows[late], np.full(len(late), tables.edges[-1]))
-        rushed = rush(rooms(tables, capacity, rows[late], window[late]), tables.rate[rows[late]], asked.work[late])
-        for index, want in zip(late.tolist(), _wants(rushed), strict=True):
-            wants[index] = want
-        short[late] = rushed.short
-    return Responses(tuple(wants), window, short, missed)
+    switches = tables.switch[rows] > 0.0
+    if not switches.any():
+        filled = fill(cost, hours, tables.rate[rows], asked.work)
+        return Answer(_wants(filled), window, filled.short)
+    answer = Answer([_NOTHING] * len(rows), window, np.zeros(len(rows)))
+    plain, costly = np.flatnonzero(~switches), np.flatnonzero(switches)
+    if len(plain):
+        filled = fill(cost[plain], hours[plain], tables.rate[rows[plain]], asked.work[plain])
+        answer.replace(plain, Answer(_wants(filled), window[plain], filled.short))
+    wants, short = fill_switching(_switching(tables, rows[costly], asked.work[costly], cost[costly], hours[costly]))
+    answer.replace(costly, Answer(wants, window[costly], short))
+    return answer
+
+
+def earliest(tables: Tables, capacity: Capacity, asked: Asked) -> Answer:
+    """The hours that finish first, whatever they cost, within the horizon."""
+    rows = asked.rows
+    window = tables.window(rows, np.full(len(rows), tables.edges[-1]))
+    hours = rooms(tables, capacity, rows, window)
+    answer = Answer([_NOTHING] * len(rows), window, np.zeros(len(rows)))
+    switches = tables.switch[rows] > 0.0
+    plain, costly = np.flatnonzero(~switches), np.flatnonzero(switches)
+    if len(plain):
+        rushed = rush(hours[plain], tables.rate[rows[plain]], asked.work[plain])
+        answer.replace(plain, Answer(_wants(rushed), window[plain], rushed.short))
+    if len(costly):
+        jobs = _switching(tables, rows[costly], asked.work[costly], np.zeros_like(hours[costly]), hours[costly])
+        wants, short = rush_switching(jobs)
+        answer.replace(costly, Answer(wants, window[costly], short))
+    return answer
+
+
+def finishes(tables: Tables, rows: IntArray, wants: list[Want]) -> FloatArray:
+    """When each job ends, if its last slot is free from its start; 0 where it has nothing to run. (n)"""
+    ends = np.zeros(len(rows))
+    for index, (row, want) in enumerate(zip(rows.tolist(), wants, strict=True)):
+        if len(want.slots):
+            last = want.slots[-1]
+            begin = max(float(tables.edges[last]), float(tables.earliest[row]))
+            ends[index] = begin + float(want.hours[want.slots == last].sum())
+    return ends
+
+
+def best_deadlines(tables: Tables, capacity: Capacity, asked: Asked, unit_price: FloatArray | None) -> FloatArray:
+    """By when each job should be done, where an hour of delay costs: later is cheaper to run and dearer to wait. (n)
+
+    Every finish lies between the earliest and the one at which waiting alone costs all that could be saved. A grid of
+    finishes over that stretch is tried, and a finer one around the best.
+    """
+    rows = asked.rows
+    first = finishes(tables, rows, earliest(tables, capacity, asked).wants)
+    delay = tables.delay[rows]
+    quick = _outlay(tables, capacity, asked, unit_price, first)
+    slow = _outlay(tables, capacity, asked, unit_price, asked.deadline)
+    low = np.minimum(first, asked.deadline)
+    high = np.clip(first + np.maximum(quick - slow, 0.0) / delay, low, asked.deadline)
+    best, value = first, quick + delay * first
+    for _ in range(2):
+        step = (high - low) / _FINISHES
+        for index in range(1, _FINISHES + 1):
+            finish = low + step * index
+            outlay = _outlay(tables, capacity, asked, unit_price, finish) + delay * finish
+            better = outlay < value * (1.0 - 1e-9)
+            best, value = np.where(better, finish, best), np.where(better, outlay, value)
+        low, high = np.maximum(best - step, low), np.minimum(best + step, high)
+    return np.asarray(best)
+
+
+def _outlay(
+    tables: Tables, capacity: Capacity, asked: Asked, unit_price: FloatArray | None, deadline: FloatArray
+) -> FloatArray:
+    """The objective of each job's best plan by a deadline, delay aside; infinite where there is none."""
+    # A hair later, so that rounding does not make the earliest finish impossible.
+    part = Asked(asked.rows, asked.work, np.minimum(deadline * (1.0 + 1e-9), tables.edges[-1]))
+    answer = cheapest(tables, capacity, part, unit_price, None)
+    cost = objective(tables, asked.rows, unit_price, None)
+    total = [float((cost[i, want.modes, want.slots] * want.hours).sum()) for i, want in enumerate(answer.wants)]
+    return np.where(answer.short > 0.0, np.inf, np.array(total))
+
+
+def _switching(tables: Tables, rows: IntArray, work: FloatArray, cost: FloatArray, hours: FloatArray) -> Switching:
+    running = np.where(tables.earliest[rows] <= 0.0, tables.running[rows], -1)
+    return Switching(cost, hours, tables.rate[rows], work, tables.switch[rows], running)
 
 
 def _wants(filled: Filled) -> list[Want]:

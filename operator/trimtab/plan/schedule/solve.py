@@ -56,8 +56,10 @@ def _guide(tables: Tables, capacity: Capacity, asked: Asked, priority: IntArray,
 
 
 def done(tables: Tables, row: int, want: Want) -> bool:
-    """Whether these hours do all of a job's work."""
-    return float((want.hours * tables.rate[row, want.modes]).sum()) >= float(tables.work[row]) * (1.0 - 1e-7)
+    """Whether these hours do all of a job's work, and no start of theirs costs any."""
+    return tables.switch[row] <= 0.0 and float((want.hours * tables.rate[row, want.modes]).sum()) >= float(
+        tables.work[row]
+    ) * (1.0 - 1e-7)
 
 
 def _schedule(

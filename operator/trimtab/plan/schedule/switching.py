@@ -1,0 +1,236 @@
+"""Least-cost hours of work where each start loses time: few, long runs.
+
+The work is priced: at a price of work the best plan of a job is a shortest path over its states (off, or in a mode)
+from slot to slot, found by the algorithm of A. J. Viterbi, "Error bounds for convolutional codes and an asymptotically
+optimum decoding algorithm" (IEEE Transactions on Information Theory, 1967). The least price at which the work gets done
+is bracketed for all jobs and several prices at once; what is done too much is then cut off the ends of runs.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from trimtab.plan.schedule.capacity import Want
+from trimtab.plan.schedule.problem import FloatArray
+from trimtab.plan.schedule.tables import BoolArray, IntArray
+
+_PRICES = 16
+"""Prices of work that are tried at once."""
+_ROUNDS = 3
+_SPAN = 1e4
+"""How far above the dearest marginal cost the price of work may have to be, since a start costs too."""
+_ROUNDING = 1e-9
+
+
+@dataclass(frozen=True)
+class Switching:
+    """Jobs that lose time at each start. Arrays over jobs (J), modes (M) and slots (T)."""
+
+    cost: FloatArray
+    """(J, M, T) Cost of an hour."""
+    hours: FloatArray
+    """(J, M, T) Hours in which a job may run: all of its window in the slot, or none."""
+    rate: FloatArray
+    """(J, M) Work an hour."""
+    work: FloatArray
+    """(J)"""
+    lost: FloatArray
+    """(J) Hours lost at each start."""
+    running: IntArray
+    """(J) The mode at the start of the first slot, or -1."""
+
+
+@dataclass(frozen=True)
+class Paths:
+    """The best paths at some prices of work."""
+
+    mode: IntArray
+    """(T, G, J) The mode, or -1."""
+    start: BoolArray
+    """(T, G, J) Whether the slot begins with a start."""
+    net: FloatArray
+    """(G, J) Work that gets done."""
+
+
+def best_paths(jobs: Switching, price: FloatArray) -> Paths:
+    """The best path of each job at each price of work.
+
+    Args:
+        jobs: The jobs.
+        price: (G, J) Price of a unit of work.
+    """
+    count, modes, slots = jobs.cost.shape
+    grid = len(price)
+    worth = price[:, :, None] * jobs.rate[None]
+    entry = worth * jobs.lost[None, :, None]
+    value = np.full((grid, count, modes + 1), np.inf)
+    value[:, :, modes] = 0.0
+    runs = np.flatnonzero(jobs.running >= 0)
+    value[:, runs, jobs.running[runs]] = 0.0
+    stays = np.zeros((slots, grid, count, modes), dtype=np.bool_)
+    before = np.zeros((slots, grid, count), dtype=np.int64)
+    for slot in range(slots):
+        hours = jobs.hours[:, :, slot]
+        step = np.where(hours > 0.0, (jobs.cost[:, :, slot] - worth) * hours, np.inf)
+        before[slot] = value.argmin(axis=2)
+        least = value.min(axis=2)
+        enter = least[:, :, None] + entry
+        stays[slot] = value[:, :, :modes] <= enter
+        value[:, :, :modes] = np.minimum(value[:, :, :modes], enter) + step
+        value[:, :, modes] = least
+    return _trace(jobs, value.argmin(axis=2), stays, before)
+
+
+def _trace(jobs: Switching, state: IntArray, stays: BoolArray, before: IntArray) -> Paths:
+    slots, grid, count, modes = stays.shape
+    mode = np.full((slots, grid, count), -1, dtype=np.int64)
+    start = np.zeros((slots, grid, count), dtype=np.bool_)
+    net = np.zeros((grid, count))
+    rows = np.arange(count)[None, :]
+    lanes = np.arange(grid)[:, None]
+    for slot in range(slots - 1, -1, -1):
+        on = state < modes
+        at = np.minimum(state, modes - 1)
+        stay = stays[slot, lanes, rows, at] & on
+        start[slot] = on & ~stay
+        mode[slot] = np.where(on, state, -1)
+        hours = jobs.hours[rows, at, slot] - np.where(stay, 0.0, jobs.lost[None, :])
+        net += np.where(on, jobs.rate[rows, at] * hours, 0.0)
+        state = np.where(stay, state, before[slot])
+    return Paths(mode, start, net)
+
+
+def fill_switching(jobs: Switching) -> tuple[list[Want], FloatArray]:
+    """The hours of each job, and the work for which there is no room (J)."""
+    count = len(jobs.work)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        marginal = np.where(jobs.hours > 0.0, jobs.cost / jobs.rate[:, :, None], np.nan)
+        known = np.isfinite(marginal)
+    low = np.where(known, marginal, np.inf).min(axis=(1, 2))
+    high = np.where(known, marginal, 0.0).max(axis=(1, 2))
+    low = np.where(np.isfinite(low) & (low > 0.0), low, np.maximum(high, 1e-9) * 1e-3) * 0.9
+    high = np.maximum(high, low) * _SPAN
+    enough = jobs.work * (1.0 - _ROUNDING)
+    mode = np.full((count, jobs.cost.shape[2]), -1, dtype=np.int64)
+    start = np.zeros(mode.shape, dtype=np.bool_)
+    net = np.zeros(count)
+    share = np.linspace(0.0, 1.0, _PRICES)[:, None]
+    for step in range(_ROUNDS):
+        price = low * (high / low) ** share
+        paths = best_paths(jobs, price)
+        done = paths.net >= enough
+        first = np.where(done.any(axis=0), done.argmax(axis=0), _PRICES - 1)
+        rows = np.arange(count)
+        better = done[first, rows] if step else np.ones(count, dtype=np.bool_)
+        mode[better] = paths.mode[:, first, rows].T[better]
+        start[better] = paths.start[:, first, rows].T[better]
+        net[better] = paths.net[first, rows][better]
+        low, high = price[np.maximum(first - 1, 0), rows], price[first, rows]
+        if step == 0 and not done.any():
+            break
+    wants = [_trim(jobs, row, mode[row], start[row], float(net[row] - jobs.work[row])) for row in range(count)]
+    return wants, np.where(net >= enough, 0.0, jobs.work - net)
+
+
+@dataclass
+class _Run:
+    """Consecutive slots in one mode."""
+
+    mode: int
+    slots: list[int]
+    hours: list[float]
+    started: bool
+
+    def net(self, rate: float, lost: float) -> float:
+        return rate * (sum(self.hours) - (lost if self.started else 0.0))
+
+
+def _trim(jobs: Switching, row: int, mode: IntArray, start: BoolArray, excess: float) -> Want:
+    """The path's hours without what is done too much: off the end whose work is dearest, or a whole run."""
+    runs: list[_Run] = []
+    for slot in np.flatnonzero(mode >= 0).tolist():
+        at = int(mode[slot])
+        if start[slot] or not runs:
+            runs.append(_Run(at, [], [], bool(start[slot])))
+        runs[-1].slots.append(slot)
+        runs[-1].hours.append(float(jobs.hours[row, at, slot]))
+    lost = float(jobs.lost[row])
+    while excess > jobs.work[row] * _ROUNDING and runs:
+        excess -= _cut(jobs, row, runs, excess, lost)
+        runs = [run for run in runs if run.slots]
+    slots = [slot for run in runs for slot in run.slots]
+    modes = [run.mode for run in runs for _ in run.slots]
+    hours = [hour for run in runs for hour in run.hours]
+    return Want(np.array(slots, dtype=np.int64), np.array(modes, dtype=np.int64), np.array(hours, dtype=np.float64))
+
+
+def _cut(jobs: Switching, row: int, runs: list[_Run], excess: float, lost: float) -> float:
+    """Take one piece of at most so much work off the runs; returns its work."""
+    best: tuple[float, int, int] | None = None
+    for index, run in enumerate(runs):
+        rate = float(jobs.rate[row, run.mode])
+        cost = jobs.cost[row, run.mode]
+        net = run.net(rate, lost)
+        if net <= excess:
+            saved = sum(float(cost[slot]) * hour for slot, hour in zip(run.slots, run.hours, strict=True))
+            offers = [(saved / max(net, 1e-12) if net > 0.0 else np.inf, index, 0)]
+        else:
+            offers = [(float(cost[run.slots[-1]]) / rate, index, -1)]
+            if run.started:
+                offers.append((float(cost[run.slots[0]]) / rate, index, 1))
+        for offer in offers:
+            if best is None or offer[0] > best[0]:
+                best = offer
+    assert best is not None
+    run = runs[best[1]]
+    rate = float(jobs.rate[row, run.mode])
+    if best[2] == 0:
+        net = run.net(rate, lost)
+        run.slots, run.hours = [], []
+        return net
+    end = 0 if best[2] == 1 else -1
+    work = min(excess, rate * run.hours[end])
+    if work >= rate * run.hours[end] * (1.0 - _ROUNDING):
+        run.slots.pop(end)
+        run.hours.pop(end)
+    else:
+        run.hours[end] -= work / rate
+    return work
+
+
+def rush_switching(jobs: Switching) -> tuple[list[Want], FloatArray]:
+    """The hours that finish earliest in one mode, without a needless stop, and the work left undone (J)."""
+    wants, short = [], np.zeros(len(jobs.work))
+    for row in range(len(jobs.work)):
+        found = [_rush_mode(jobs, row, mode) for mode in np.flatnonzero(jobs.rate[row] > 0.0).tolist()]
+        if not found:
+            wants.append(Want(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), np.zeros(0)))
+            short[row] = jobs.work[row]
+            continue
+        left, _, want = min(found, key=lambda option: option[:2])
+        wants.append(want)
+        short[row] = left if left > jobs.work[row] * _ROUNDING else 0.0
+    return wants, short
+
+
+def _rush_mode(jobs: Switching, row: int, mode: int) -> tuple[float, float, Want]:
+    """Work left, the slot (and share of it) in which it ends, and the hours, in this mode alone."""
+    hours = jobs.hours[row, mode]
+    on = hours > 0.0
+    joined = np.concatenate([[jobs.running[row] == mode], on[:-1]])
+    fresh = on & ~joined
+    # Time is lost from the start of each stretch, over as many slots as it takes.
+    passed = np.cumsum(np.where(on, hours, 0.0))
+    began = np.maximum.accumulate(np.where(fresh, passed - hours, 0.0))
+    gone = np.where(fresh.cumsum() > 0, jobs.lost[row], 0.0)
+    useful = np.clip(passed - began - gone, 0.0, np.where(on, hours, 0.0)) * on
+    made = np.cumsum(useful) * jobs.rate[row, mode]
+    enough = np.flatnonzero(made >= jobs.work[row] * (1.0 - _ROUNDING))
+    last = int(enough[0]) if len(enough) else len(hours) - 1
+    left = max(float(jobs.work[row] - made[-1]), 0.0)
+    used = np.flatnonzero(on[: last + 1])
+    held = hours[used].copy()
+    if len(enough):
+        held[-1] -= max(float(made[last] - jobs.work[row]), 0.0) / float(jobs.rate[row, mode])
+    end = float(last) + (float(held[-1]) / max(float(hours[used[-1]]), 1e-12) if len(used) else 0.0)
+    return left, end, Want(used, np.full(len(used), mode), held)
