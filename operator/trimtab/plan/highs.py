@@ -17,4 +17,4 @@ class QuietHighs(Highs):
     def enableCallbacks(self) -> None:  # noqa: N802
         """As the constructor calls it: the output goes off first."""
         self.setOptionValue("output_flag", False)
-        super().enableCallbacks()
+        super().enableCallbacks()  # type: ignore[no-untyped-call]

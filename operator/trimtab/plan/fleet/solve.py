@@ -2,8 +2,8 @@
 
 It is a multiple-choice knapsack problem with one capacity row for each pool. Its linear relaxation leaves no more
 workloads undecided than there are pools (P. Sinha and A. A. Zoltners, "The multiple-choice knapsack problem",
-Operations Research, 1979), so a rounded solution is close to the best; columns whose reduced cost is more than the gap between the
-two cannot be in a better one and are left out. What remains is small, and HiGHS solves it.
+Operations Research, 1979), so a rounded solution is close to the best; columns whose reduced cost is more than the gap
+between the two cannot be in a better one and are left out. What remains is small, and HiGHS solves it.
 """
 
 from dataclasses import dataclass

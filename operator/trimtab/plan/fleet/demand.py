@@ -1,0 +1,48 @@
+"""The load that each workload is planned for: what it is expected to be once a replica that is started now serves."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+import numpy as np
+
+from trimtab.plan.fleet.forecast import FloatArray, forecast
+from trimtab.plan.fleet.problem import Workload
+
+DRAIN_SECONDS = 10.0
+"""A backlog is to be worked off within this time: it counts as load."""
+
+
+@dataclass(frozen=True)
+class Demand:
+    """Requests a second of each workload (workloads,)."""
+
+    expected: FloatArray
+    """What ways are compared by."""
+    ready_for: FloatArray
+    """What replicas are to be ready for: the forecast's quantile, the backlog counted in."""
+
+
+def _ahead_seconds(workload: Workload) -> float:
+    """Until a decision made now bears fruit: the start of a replica, and what passes until the next decision."""
+    running, settings = workload.running, workload.settings
+    serving = [o for o in workload.options if o.variant == running.variant and o.pool == running.pool]
+    start = min((o.start_seconds for o in serving or workload.options), default=0.0)
+    return settings.interval_seconds + start
+
+
+def demand(workloads: tuple[Workload, ...]) -> Demand:
+    """Forecast each workload's load; 0 where nothing fresh is known. Windows of one shape are worked on together."""
+    expected, ready_for = np.zeros(len(workloads)), np.zeros(len(workloads))
+    groups: dict[tuple[int, float, float, float], list[int]] = defaultdict(list)
+    for i, workload in enumerate(workloads):
+        load = workload.load
+        if load.fresh and load.requests_per_second:
+            shape = (len(load.requests_per_second), load.interval_seconds)
+            groups[(*shape, _ahead_seconds(workload), workload.settings.confidence)].append(i)
+    for (_, interval, ahead, confidence), members in groups.items():
+        window = np.array([workloads[i].load.requests_per_second for i in members], dtype=np.float64)
+        far, near = forecast(window, interval, ahead), forecast(window, interval, interval)
+        expected[members] = np.maximum(far.mean, near.mean)
+        ready_for[members] = np.maximum(far.quantile(confidence), near.quantile(confidence))
+    backlog = np.array([w.load.pending_requests if w.load.fresh else 0.0 for w in workloads], dtype=np.float64)
+    return Demand(expected, np.maximum(expected, ready_for) + backlog / DRAIN_SECONDS)
