@@ -24,6 +24,8 @@ class Want:
     slots: IntArray
     modes: IntArray
     hours: FloatArray
+    starts: FloatArray | None = None
+    """When each entry begins, for a job that may not stop between; else it may lie anywhere in its slot."""
 
 
 class Capacity:
@@ -39,13 +41,12 @@ class Capacity:
         self.most = tables.free_units.copy()
         """(P, T) Units that are free in some part of it."""
 
-    def available(self, rows: IntArray, window: FloatArray, whole: npt.NDArray[np.bool_]) -> FloatArray:
-        """Hours in which each job may run in each mode and slot, (rows, M, T).
+    def available(self, rows: IntArray, window: FloatArray) -> FloatArray:
+        """Hours in which each job may run in each mode and slot, together or apart, (rows, M, T).
 
         Args:
             rows: Indices of the jobs.
             window: (rows, T) Hours of each slot between a job's earliest start and its deadline.
-            whole: (rows) The job takes all of its window in a slot, or nothing.
         """
         tables = self._tables
         hours = np.where(tables.valid[rows][:, :, None], window[:, None, :], 0.0)
@@ -64,9 +65,41 @@ class Capacity:
             some[edge] = (free[edge] * self._overlap(rows[job[edge]], slot[edge], window[job[edge], slot[edge]])).sum(
                 axis=1
             )
-        full = some >= window[job, slot] * (1.0 - 1e-12)
-        hours[job, mode, slot] = np.where(full, window[job, slot], np.where(whole[job], 0.0, some))
+        hours[job, mode, slot] = some
         return hours
+
+    def stretches(self, rows: IntArray, window: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """The longest stretch without a break in each mode and slot: its start and its end, (rows, M, T) hours.
+
+        Args:
+            rows: Indices of the jobs.
+            window: (rows, T) Hours of each slot between a job's earliest start and its deadline.
+        """
+        tables = self._tables
+        low = np.maximum(tables.edges[None, :-1], tables.earliest[rows][:, None])
+        starts = np.repeat(low[:, None, :], tables.valid.shape[1], axis=1)
+        ends = starts + np.where(tables.valid[rows][:, :, None], window[:, None, :], 0.0)
+        if not self.bounded:
+            return starts, ends
+        pool, units = tables.pool[rows], tables.units[rows][:, :, None] - _SLACK
+        ends = np.where(self.most[pool] < units, starts, ends)
+        job, mode, slot = np.nonzero((self.least[pool] < units) & (ends > starts))
+        if not len(job):
+            return starts, ends
+        width = (tables.hours[slot] / PARTS)[:, None]
+        begin = starts[job, mode, slot][:, None] - tables.edges[slot][:, None]
+        end = ends[job, mode, slot][:, None] - tables.edges[slot][:, None]
+        part = np.arange(PARTS)[None, :]
+        free = self._free[pool[job, mode], slot] >= units[job, mode]
+        free &= (part * width < end - 1e-9 * width) & ((part + 1) * width > begin + 1e-9 * width)
+        length = np.where(free, part - np.maximum.accumulate(np.where(free, -1, part), axis=1), 0)
+        last = length.argmax(axis=1)
+        longest = length[np.arange(len(job)), last]
+        first = np.maximum(begin[:, 0], (last + 1 - longest) * width[:, 0])
+        after = np.where(longest > 0, np.minimum(end[:, 0], (last + 1) * width[:, 0]), first)
+        starts[job, mode, slot] = tables.edges[slot] + first
+        ends[job, mode, slot] = tables.edges[slot] + after
+        return starts, ends
 
     def _overlap(self, rows: IntArray, slots: IntArray, window: FloatArray) -> FloatArray:
         """Hours of each part of a slot within the window of a job, (n, PARTS)."""
@@ -87,6 +120,8 @@ class Capacity:
             The runs in order of time, or None where it does not fit.
         """
         tables = self._tables
+        if want.starts is not None:
+            return self._claim_fixed(row, want, want.starts)
         length = tables.hours[want.slots]
         full = want.hours >= length * (1.0 - 1e-12)
         pools, units = tables.pool[row, want.modes], tables.units[row, want.modes]
@@ -104,14 +139,7 @@ class Capacity:
                 if found is None:
                     return None
                 parts[slot] = sorted(parts.get(slot, []) + found, key=lambda piece: piece[2])
-        if self.bounded:
-            self._free[full_pools, full_slots] -= full_units[:, None]
-            self.least[full_pools, full_slots] -= full_units
-            self.most[full_pools, full_slots] -= full_units
-            for pool, slot, mask, held in taken:
-                self._free[pool, slot][mask] -= held
-                self.least[pool, slot] = self._free[pool, slot].min()
-                self.most[pool, slot] = self._free[pool, slot].max()
+        self._hold(full_pools, full_slots, full_units, taken)
         edges = self._edges
         runs = [
             (slot, mode, edges[slot], edges[slot + 1])
@@ -122,6 +150,44 @@ class Capacity:
                 [*runs, *(piece for pieces in parts.values() for piece in pieces)], key=lambda piece: piece[2]
             )
         return runs
+
+    def _claim_fixed(self, row: int, want: Want, starts: FloatArray) -> list[Piece] | None:
+        """Take runs whose times are fixed, all of them or nothing."""
+        tables = self._tables
+        slots, modes, begins, hours = want.slots.tolist(), want.modes.tolist(), starts.tolist(), want.hours.tolist()
+        pieces = [(s, m, b, b + h) for s, m, b, h in zip(slots, modes, begins, hours, strict=True)]
+        if not self.bounded:
+            return pieces
+        taken = []
+        for slot, mode, begin, end in pieces:
+            pool, units = int(tables.pool[row, mode]), float(tables.units[row, mode])
+            start = self._edges[slot]
+            mask = _touched(begin - start, end - start, float(tables.hours[slot]) / PARTS)
+            if self.least[pool, slot] < units - _SLACK and self._free[pool, slot][mask].min() < units - _SLACK:
+                return None
+            taken.append((pool, slot, mask, units))
+        nothing = np.zeros(0, dtype=np.int64)
+        self._hold(nothing, nothing, np.zeros(0), taken)
+        return pieces
+
+    def _hold(
+        self,
+        pools: IntArray,
+        slots: IntArray,
+        units: FloatArray,
+        taken: list[tuple[int, int, npt.NDArray[np.bool_], float]],
+    ) -> None:
+        """Take units of whole slots, and of parts of slots."""
+        if not self.bounded:
+            return
+        self._free[pools, slots] -= units[:, None]
+        self.least[pools, slots] -= units
+        self.most[pools, slots] -= units
+        for pool, slot, mask, held in taken:
+            free = self._free[pool, slot]
+            free[mask] -= held
+            self.least[pool, slot] = free.min()
+            self.most[pool, slot] = free.max()
 
     def _wants_late(self, want: Want, index: int) -> bool:
         """Whether a part of a slot joins the run of the next slot, and none of the slot before."""

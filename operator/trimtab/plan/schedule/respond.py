@@ -8,12 +8,11 @@ import numpy as np
 from trimtab.plan.schedule.capacity import Capacity, Want
 from trimtab.plan.schedule.fill import Filled, fill, rush
 from trimtab.plan.schedule.problem import FloatArray
-from trimtab.plan.schedule.switching import Switching, fill_switching, rush_switching
+from trimtab.plan.schedule.switching import NOTHING, Switching, fill_switching, rush_switching
 from trimtab.plan.schedule.tables import BoolArray, IntArray, Tables, ceiling_penalty
 
 _FINISHES = 8
 """Finishes that are tried at a time, where delay costs."""
-_NOTHING = Want(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), np.zeros(0))
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,10 @@ def objective(tables: Tables, rows: IntArray, unit_price: FloatArray | None, ext
 
 def rooms(tables: Tables, capacity: Capacity, rows: IntArray, window: FloatArray) -> FloatArray:
     """Hours in which each job may run in each mode and slot, (rows, M, T), hard ceilings kept."""
-    hours = capacity.available(rows, window, tables.switch[rows] > 0.0)
+    return _below_ceiling(tables, rows, capacity.available(rows, window))
+
+
+def _below_ceiling(tables: Tables, rows: IntArray, hours: FloatArray) -> FloatArray:
     hard = tables.hard_ceiling[rows] & np.isfinite(tables.ceiling[rows])
     if hard.any():
         hours[hard] = np.where(tables.above_ceiling(rows[hard]), 0.0, hours[hard])
@@ -115,18 +117,18 @@ def cheapest(
     """The least-cost hours by the deadline, and what of the work finds no room."""
     rows = asked.rows
     window = tables.window(rows, asked.deadline)
-    hours = rooms(tables, capacity, rows, window)
     cost = objective(tables, rows, unit_price, extra)
     switches = tables.switch[rows] > 0.0
     if not switches.any():
-        filled = fill(cost, hours, tables.rate[rows], asked.work)
+        filled = fill(cost, rooms(tables, capacity, rows, window), tables.rate[rows], asked.work)
         return Answer(_wants(filled), window, filled.short)
-    answer = Answer([_NOTHING] * len(rows), window, np.zeros(len(rows)))
+    answer = Answer([NOTHING] * len(rows), window, np.zeros(len(rows)))
     plain, costly = np.flatnonzero(~switches), np.flatnonzero(switches)
     if len(plain):
-        filled = fill(cost[plain], hours[plain], tables.rate[rows[plain]], asked.work[plain])
+        hours = rooms(tables, capacity, rows[plain], window[plain])
+        filled = fill(cost[plain], hours, tables.rate[rows[plain]], asked.work[plain])
         answer.replace(plain, Answer(_wants(filled), window[plain], filled.short))
-    wants, short = fill_switching(_switching(tables, rows[costly], asked.work[costly], cost[costly], hours[costly]))
+    wants, short = fill_switching(_switching(tables, capacity, asked.pick(costly), cost[costly], window[costly]))
     answer.replace(costly, Answer(wants, window[costly], short))
     return answer
 
@@ -135,16 +137,16 @@ def earliest(tables: Tables, capacity: Capacity, asked: Asked) -> Answer:
     """The hours that finish first, whatever they cost, within the horizon."""
     rows = asked.rows
     window = tables.window(rows, np.full(len(rows), tables.edges[-1]))
-    hours = rooms(tables, capacity, rows, window)
-    answer = Answer([_NOTHING] * len(rows), window, np.zeros(len(rows)))
+    answer = Answer([NOTHING] * len(rows), window, np.zeros(len(rows)))
     switches = tables.switch[rows] > 0.0
     plain, costly = np.flatnonzero(~switches), np.flatnonzero(switches)
     if len(plain):
-        rushed = rush(hours[plain], tables.rate[rows[plain]], asked.work[plain])
+        hours = rooms(tables, capacity, rows[plain], window[plain])
+        rushed = rush(hours, tables.rate[rows[plain]], asked.work[plain])
         answer.replace(plain, Answer(_wants(rushed), window[plain], rushed.short))
     if len(costly):
-        jobs = _switching(tables, rows[costly], asked.work[costly], np.zeros_like(hours[costly]), hours[costly])
-        wants, short = rush_switching(jobs)
+        free = np.zeros((len(costly), tables.valid.shape[1], tables.slot_count))
+        wants, short = rush_switching(_switching(tables, capacity, asked.pick(costly), free, window[costly]))
         answer.replace(costly, Answer(wants, window[costly], short))
     return answer
 
@@ -156,6 +158,7 @@ def finishes(tables: Tables, rows: IntArray, wants: list[Want]) -> FloatArray:
         if len(want.slots):
             last = want.slots[-1]
             begin = max(float(tables.edges[last]), float(tables.earliest[row]))
+            begin = begin if want.starts is None else float(want.starts[-1])
             ends[index] = begin + float(want.hours[want.slots == last].sum())
     return ends
 
@@ -197,9 +200,12 @@ def _outlay(
     return np.where(answer.short > 0.0, np.inf, np.array(total))
 
 
-def _switching(tables: Tables, rows: IntArray, work: FloatArray, cost: FloatArray, hours: FloatArray) -> Switching:
+def _switching(tables: Tables, capacity: Capacity, asked: Asked, cost: FloatArray, window: FloatArray) -> Switching:
+    rows = asked.rows
+    starts, ends = capacity.stretches(rows, window)
+    hours = _below_ceiling(tables, rows, ends - starts)
     running = np.where(tables.earliest[rows] <= 0.0, tables.running[rows], -1)
-    return Switching(cost, hours, tables.rate[rows], work, tables.switch[rows], running)
+    return Switching(cost, hours, starts, tables.rate[rows], asked.work, tables.switch[rows], running)
 
 
 def _wants(filled: Filled) -> list[Want]:

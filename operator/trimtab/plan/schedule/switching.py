@@ -21,6 +21,8 @@ _SPAN = 1e4
 """How far above the dearest marginal cost the price of work may have to be, since a start costs too."""
 _ROUNDING = 1e-9
 
+NOTHING = Want(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), np.zeros(0))
+
 
 @dataclass(frozen=True)
 class Switching:
@@ -29,7 +31,9 @@ class Switching:
     cost: FloatArray
     """(J, M, T) Cost of an hour."""
     hours: FloatArray
-    """(J, M, T) Hours in which a job may run: all of its window in the slot, or none."""
+    """(J, M, T) The longest stretch of each slot in which a job may run."""
+    starts: FloatArray
+    """(J, M, T) When it begins."""
     rate: FloatArray
     """(J, M) Work an hour."""
     work: FloatArray
@@ -38,6 +42,15 @@ class Switching:
     """(J) Hours lost at each start."""
     running: IntArray
     """(J) The mode at the start of the first slot, or -1."""
+
+    def joined(self) -> BoolArray:
+        """Where a run in the slot before goes on without a stop, (J, M, T)."""
+        ends = self.starts + self.hours
+        joined = np.zeros(self.hours.shape, dtype=np.bool_)
+        joined[:, :, 1:] = (self.starts[:, :, 1:] <= ends[:, :, :-1] + _ROUNDING) & (self.hours[:, :, :-1] > 0.0)
+        runs = np.flatnonzero(self.running >= 0)
+        joined[runs, self.running[runs], 0] = self.starts[runs, self.running[runs], 0] <= _ROUNDING
+        return joined & (self.hours > 0.0)
 
 
 @dataclass(frozen=True)
@@ -67,6 +80,7 @@ def best_paths(jobs: Switching, price: FloatArray) -> Paths:
     value[:, :, modes] = 0.0
     runs = np.flatnonzero(jobs.running >= 0)
     value[:, runs, jobs.running[runs]] = 0.0
+    joined = jobs.joined()
     stays = np.zeros((slots, grid, count, modes), dtype=np.bool_)
     before = np.zeros((slots, grid, count), dtype=np.int64)
     for slot in range(slots):
@@ -75,8 +89,8 @@ def best_paths(jobs: Switching, price: FloatArray) -> Paths:
         before[slot] = value.argmin(axis=2)
         least = value.min(axis=2)
         enter = least[:, :, None] + entry
-        stays[slot] = value[:, :, :modes] <= enter
-        value[:, :, :modes] = np.minimum(value[:, :, :modes], enter) + step
+        stays[slot] = (value[:, :, :modes] <= enter) & joined[None, :, :, slot]
+        value[:, :, :modes] = np.where(stays[slot], value[:, :, :modes], enter) + step
         value[:, :, modes] = least
     return _trace(jobs, value.argmin(axis=2), stays, before)
 
@@ -138,6 +152,7 @@ class _Run:
 
     mode: int
     slots: list[int]
+    starts: list[float]
     hours: list[float]
     started: bool
 
@@ -151,17 +166,20 @@ def _trim(jobs: Switching, row: int, mode: IntArray, start: BoolArray, excess: f
     for slot in np.flatnonzero(mode >= 0).tolist():
         at = int(mode[slot])
         if start[slot] or not runs:
-            runs.append(_Run(at, [], [], bool(start[slot])))
+            runs.append(_Run(at, [], [], [], bool(start[slot])))
         runs[-1].slots.append(slot)
+        runs[-1].starts.append(float(jobs.starts[row, at, slot]))
         runs[-1].hours.append(float(jobs.hours[row, at, slot]))
     lost = float(jobs.lost[row])
     while excess > jobs.work[row] * _ROUNDING and runs:
         excess -= _cut(jobs, row, runs, excess, lost)
         runs = [run for run in runs if run.slots]
-    slots = [slot for run in runs for slot in run.slots]
-    modes = [run.mode for run in runs for _ in run.slots]
-    hours = [hour for run in runs for hour in run.hours]
-    return Want(np.array(slots, dtype=np.int64), np.array(modes, dtype=np.int64), np.array(hours, dtype=np.float64))
+    return Want(
+        np.array([slot for run in runs for slot in run.slots], dtype=np.int64),
+        np.array([run.mode for run in runs for _ in run.slots], dtype=np.int64),
+        np.array([hour for run in runs for hour in run.hours], dtype=np.float64),
+        np.array([start for run in runs for start in run.starts], dtype=np.float64),
+    )
 
 
 def _cut(jobs: Switching, row: int, runs: list[_Run], excess: float, lost: float) -> float:
@@ -186,15 +204,18 @@ def _cut(jobs: Switching, row: int, runs: list[_Run], excess: float, lost: float
     rate = float(jobs.rate[row, run.mode])
     if best[2] == 0:
         net = run.net(rate, lost)
-        run.slots, run.hours = [], []
+        run.slots, run.hours, run.starts = [], [], []
         return net
     end = 0 if best[2] == 1 else -1
     work = min(excess, rate * run.hours[end])
     if work >= rate * run.hours[end] * (1.0 - _ROUNDING):
         run.slots.pop(end)
         run.hours.pop(end)
+        run.starts.pop(end)
     else:
         run.hours[end] -= work / rate
+        if end == 0:
+            run.starts[0] += work / rate
     return work
 
 
@@ -204,7 +225,7 @@ def rush_switching(jobs: Switching) -> tuple[list[Want], FloatArray]:
     for row in range(len(jobs.work)):
         found = [_rush_mode(jobs, row, mode) for mode in np.flatnonzero(jobs.rate[row] > 0.0).tolist()]
         if not found:
-            wants.append(Want(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), np.zeros(0)))
+            wants.append(NOTHING)
             short[row] = jobs.work[row]
             continue
         left, _, want = min(found, key=lambda option: option[:2])
@@ -217,8 +238,7 @@ def _rush_mode(jobs: Switching, row: int, mode: int) -> tuple[float, float, Want
     """Work left, the slot (and share of it) in which it ends, and the hours, in this mode alone."""
     hours = jobs.hours[row, mode]
     on = hours > 0.0
-    joined = np.concatenate([[jobs.running[row] == mode], on[:-1]])
-    fresh = on & ~joined
+    fresh = on & ~jobs.joined()[row, mode]
     # Time is lost from the start of each stretch, over as many slots as it takes.
     passed = np.cumsum(np.where(on, hours, 0.0))
     began = np.maximum.accumulate(np.where(fresh, passed - hours, 0.0))
@@ -233,4 +253,4 @@ def _rush_mode(jobs: Switching, row: int, mode: int) -> tuple[float, float, Want
     if len(enough):
         held[-1] -= max(float(made[last] - jobs.work[row]), 0.0) / float(jobs.rate[row, mode])
     end = float(last) + (float(held[-1]) / max(float(hours[used[-1]]), 1e-12) if len(used) else 0.0)
-    return left, end, Want(used, np.full(len(used), mode), held)
+    return left, end, Want(used, np.full(len(used), mode), held, jobs.starts[row, mode, used])

@@ -35,8 +35,6 @@ class Tables:
     """(P, T) gCO2e/kWh."""
     embodied: FloatArray
     """(P) gCO2e a unit-hour."""
-    usd_per_gram: float
-    """Price of carbon that decides: the problem's, or a tiny one."""
     tie: FloatArray
     """(T) What the objective adds to a unit-hour, US dollars."""
 
@@ -64,6 +62,8 @@ class Tables:
     """(J) gCO2e/kWh."""
     hard_ceiling: BoolArray
     """(J) No deadline forces the job above its ceiling."""
+    usd_per_gram: FloatArray
+    """(J) Price of carbon that decides: the job's or the problem's, or a tiny one."""
     delay: FloatArray
     """(J) US dollars an hour of finish."""
 
@@ -100,12 +100,14 @@ class Tables:
             rows: Indices of the jobs.
             unit_price: (P, T) What a unit-hour costs on top, US dollars: the shadow price of its capacity.
         """
-        pool = self.pool[rows]
-        per_unit = self.usd + (self.usd_per_gram * self.embodied)[:, None] + self.tie[None, :]
+        pool, units = self.pool[rows], self.units[rows]
+        price = self.usd_per_gram[rows][:, None]
+        per_unit = self.usd + self.tie[None, :]
         if unit_price is not None:
             per_unit = per_unit + unit_price
-        cost = self.units[rows][:, :, None] * per_unit[pool]
-        cost += (self.usd_per_gram * self.kilowatts[rows])[:, :, None] * self.grams_kwh[pool]
+        cost = units[:, :, None] * per_unit[pool]
+        cost += (price * self.kilowatts[rows])[:, :, None] * self.grams_kwh[pool]
+        cost += (price * units * self.embodied[pool])[:, :, None]
         return np.asarray(cost)
 
     def above_ceiling(self, rows: IntArray) -> BoolArray:
@@ -166,13 +168,12 @@ def build_tables(problem: SchedulingProblem) -> Tables:
     ).reshape(len(jobs), 6)
     pool = modes[:, :, 0].astype(np.int64)
     kilowatts, units = modes[:, :, 3], modes[:, :, 1]
-    usd_per_gram = problem.usd_per_gram
     embodied = np.array([p.embodied_grams_per_unit_hour for p in problem.pools], dtype=np.float64)
     usd_scale = _typical(usd)
     gram_scale = _typical(grams) * max(_typical(kilowatts / np.maximum(units, 1e-12)), 1e-12)
-    if usd_per_gram <= 0.0:
-        usd_per_gram = CARBON_TIE * (usd_scale or 1.0) / (gram_scale or 1.0)
-    typical = usd_scale + usd_per_gram * gram_scale
+    usd_per_gram = np.array([problem.usd_per_gram if j.usd_per_gram is None else j.usd_per_gram for j in jobs])
+    usd_per_gram = np.maximum(usd_per_gram, CARBON_TIE * (usd_scale or 1.0) / (gram_scale or 1.0))
+    typical = usd_scale + float(usd_per_gram.mean() if len(jobs) else 0.0) * gram_scale
     return Tables(
         edges=edges,
         hours=np.diff(edges),
