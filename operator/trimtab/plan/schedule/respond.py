@@ -87,7 +87,7 @@ def respond(
     if missed.any():
         late = np.flatnonzero(missed)
         answer.replace(late, earliest(tables, capacity, asked.pick(late)))
-    hurried = np.flatnonzero((tables.delay[asked.rows] > 0.0) & ~missed)
+    hurried = np.flatnonzero((tables.delay[asked.rows] > 0.0) & (tables.switch[asked.rows] <= 0.0) & ~missed)
     if len(hurried):
         part = asked.pick(hurried)
         part = Asked(part.rows, part.work, best_deadlines(tables, capacity, part, unit_price))
@@ -128,8 +128,8 @@ def cheapest(
         hours = rooms(tables, capacity, rows[plain], window[plain])
         filled = fill(cost[plain], hours, tables.rate[rows[plain]], asked.work[plain])
         answer.replace(plain, Answer(_wants(filled), window[plain], filled.short))
-    wants, short = fill_switching(_switching(tables, capacity, asked.pick(costly), cost[costly], window[costly]))
-    answer.replace(costly, Answer(wants, window[costly], short))
+    done = fill_switching(switching(tables, capacity, asked.pick(costly), cost[costly], window[costly]))
+    answer.replace(costly, Answer(done.wants, window[costly], done.short))
     return answer
 
 
@@ -146,7 +146,7 @@ def earliest(tables: Tables, capacity: Capacity, asked: Asked) -> Answer:
         answer.replace(plain, Answer(_wants(rushed), window[plain], rushed.short))
     if len(costly):
         free = np.zeros((len(costly), tables.valid.shape[1], tables.slot_count))
-        wants, short = rush_switching(_switching(tables, capacity, asked.pick(costly), free, window[costly]))
+        wants, short = rush_switching(switching(tables, capacity, asked.pick(costly), free, window[costly]))
         answer.replace(costly, Answer(wants, window[costly], short))
     return answer
 
@@ -176,15 +176,22 @@ def best_deadlines(tables: Tables, capacity: Capacity, asked: Asked, unit_price:
     slow = _outlay(tables, capacity, asked, unit_price, asked.deadline)
     low = np.minimum(first, asked.deadline)
     high = np.clip(first + np.maximum(quick - slow, 0.0) / delay, low, asked.deadline)
-    best, value = first, quick + delay * first
-    for _ in range(2):
-        step = (high - low) / _FINISHES
-        for index in range(1, _FINISHES + 1):
-            finish = low + step * index
-            outlay = _outlay(tables, capacity, asked, unit_price, finish) + delay * finish
-            better = outlay < value * (1.0 - 1e-9)
-            best, value = np.where(better, finish, best), np.where(better, outlay, value)
-        low, high = np.maximum(best - step, low), np.minimum(best + step, high)
+    best, value = first.copy(), quick + delay * first
+    open_rows = np.flatnonzero(high > low * (1.0 + 1e-9) + 1e-9)
+    for _ in range(2 if len(open_rows) else 0):
+        part = asked.pick(np.repeat(open_rows, _FINISHES))
+        step = (high - low)[open_rows, None] / _FINISHES
+        finish = low[open_rows, None] + step * np.arange(1, _FINISHES + 1)[None, :]
+        outlay = _outlay(tables, capacity, part, unit_price, finish.reshape(-1)).reshape(finish.shape)
+        outlay += delay[open_rows, None] * finish
+        at = outlay.argmin(axis=1)
+        rows_at = np.arange(len(open_rows))
+        better = outlay[rows_at, at] < value[open_rows] * (1.0 - 1e-9)
+        best[open_rows] = np.where(better, finish[rows_at, at], best[open_rows])
+        value[open_rows] = np.where(better, outlay[rows_at, at], value[open_rows])
+        centre = best[open_rows]
+        low[open_rows] = np.maximum(centre - step[:, 0], low[open_rows])
+        high[open_rows] = np.minimum(centre + step[:, 0], high[open_rows])
     return np.asarray(best)
 
 
@@ -200,12 +207,15 @@ def _outlay(
     return np.where(answer.short > 0.0, np.inf, np.array(total))
 
 
-def _switching(tables: Tables, capacity: Capacity, asked: Asked, cost: FloatArray, window: FloatArray) -> Switching:
+def switching(tables: Tables, capacity: Capacity, asked: Asked, cost: FloatArray, window: FloatArray) -> Switching:
+    """Jobs that lose time at each start, and the stretches in which they may run."""
     rows = asked.rows
     starts, ends = capacity.stretches(rows, window)
     hours = _below_ceiling(tables, rows, ends - starts)
     running = np.where(tables.earliest[rows] <= 0.0, tables.running[rows], -1)
-    return Switching(cost, hours, starts, tables.rate[rows], asked.work, tables.switch[rows], running)
+    return Switching(
+        cost, hours, starts, tables.rate[rows], asked.work, tables.switch[rows], running, tables.delay[rows]
+    )
 
 
 def _wants(filled: Filled) -> list[Want]:

@@ -24,6 +24,7 @@ def solve(problem: SchedulingProblem) -> Schedule:
     tables = build_tables(problem)
     priority = np.array([job.priority for job in problem.jobs], dtype=np.int64)
     order = urgency(tables, priority, tables.deadline, [job.key for job in problem.jobs])
+    order = order[(tables.work[order] > 0.0) & tables.valid[order].any(axis=1)]
     asked = Asked(order, tables.work[order], tables.deadline[order])
     capacity = Capacity(tables)
     market, filled = demand(tables, capacity, asked, None)

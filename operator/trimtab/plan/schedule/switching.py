@@ -6,7 +6,7 @@ optimum decoding algorithm" (IEEE Transactions on Information Theory, 1967). The
 is bracketed for all jobs and several prices at once; what is done too much is then cut off the ends of runs.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -20,6 +20,8 @@ _ROUNDS = 3
 _SPAN = 1e4
 """How far above the dearest marginal cost the price of work may have to be, since a start costs too."""
 _ROUNDING = 1e-9
+_LEAST_WAIT_HOURS = 1.0 / 60.0
+"""A start is not put off by less."""
 
 NOTHING = Want(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), np.zeros(0))
 
@@ -42,6 +44,15 @@ class Switching:
     """(J) Hours lost at each start."""
     running: IntArray
     """(J) The mode at the start of the first slot, or -1."""
+    delay: FloatArray
+    """(J) What an hour costs by which the job ends later."""
+
+    def cut(self, first: int, last: int) -> "Switching":
+        """The same jobs in some of the slots."""
+        running = self.running if first == 0 else np.full(len(self.work), -1)
+        part = slice(first, last)
+        cost, hours, starts = self.cost[:, :, part], self.hours[:, :, part], self.starts[:, :, part]
+        return replace(self, cost=cost, hours=hours, starts=starts, running=running)
 
     def joined(self) -> BoolArray:
         """Where a run in the slot before goes on without a stop, (J, M, T)."""
@@ -63,6 +74,19 @@ class Paths:
     """(T, G, J) Whether the slot begins with a start."""
     net: FloatArray
     """(G, J) Work that gets done."""
+    value: FloatArray
+    """(G, J) The objective, what the work is worth taken off."""
+
+
+@dataclass(frozen=True)
+class SwitchingFilled:
+    """What the jobs run."""
+
+    wants: list[Want]
+    short: FloatArray
+    """(J) Work for which there is no room."""
+    bound: FloatArray
+    """(J) No plan of the job alone costs less."""
 
 
 def best_paths(jobs: Switching, price: FloatArray) -> Paths:
@@ -81,8 +105,12 @@ def best_paths(jobs: Switching, price: FloatArray) -> Paths:
     runs = np.flatnonzero(jobs.running >= 0)
     value[:, runs, jobs.running[runs]] = 0.0
     joined = jobs.joined()
+    ends = jobs.starts + jobs.hours
     stays = np.zeros((slots, grid, count, modes), dtype=np.bool_)
     before = np.zeros((slots, grid, count), dtype=np.int64)
+    best = np.zeros((grid, count))
+    last_slot = np.full((grid, count), -1)
+    last_mode = np.full((grid, count), -1)
     for slot in range(slots):
         hours = jobs.hours[:, :, slot]
         step = np.where(hours > 0.0, (jobs.cost[:, :, slot] - worth) * hours, np.inf)
@@ -92,17 +120,29 @@ def best_paths(jobs: Switching, price: FloatArray) -> Paths:
         stays[slot] = (value[:, :, :modes] <= enter) & joined[None, :, :, slot]
         value[:, :, :modes] = np.where(stays[slot], value[:, :, :modes], enter) + step
         value[:, :, modes] = least
-    return _trace(jobs, value.argmin(axis=2), stays, before)
+        # The work may end here, in any mode; what it costs to be done so late counts once.
+        final = value[:, :, :modes] + (jobs.delay[:, None] * ends[:, :, slot])[None]
+        mode = final.argmin(axis=2)
+        here = np.take_along_axis(final, mode[:, :, None], axis=2)[:, :, 0]
+        better = here < best
+        np.copyto(best, here, where=better)
+        np.copyto(last_slot, slot, where=better)
+        np.copyto(last_mode, mode, where=better)
+    return _trace(jobs, (last_slot, last_mode), stays, before, best)
 
 
-def _trace(jobs: Switching, state: IntArray, stays: BoolArray, before: IntArray) -> Paths:
+def _trace(
+    jobs: Switching, last: tuple[IntArray, IntArray], stays: BoolArray, before: IntArray, value: FloatArray
+) -> Paths:
     slots, grid, count, modes = stays.shape
     mode = np.full((slots, grid, count), -1, dtype=np.int64)
     start = np.zeros((slots, grid, count), dtype=np.bool_)
     net = np.zeros((grid, count))
     rows = np.arange(count)[None, :]
     lanes = np.arange(grid)[:, None]
+    state = np.full((grid, count), modes)
     for slot in range(slots - 1, -1, -1):
+        state = np.where(last[0] == slot, last[1], state)
         on = state < modes
         at = np.minimum(state, modes - 1)
         stay = stays[slot, lanes, rows, at] & on
@@ -110,40 +150,53 @@ def _trace(jobs: Switching, state: IntArray, stays: BoolArray, before: IntArray)
         mode[slot] = np.where(on, state, -1)
         hours = jobs.hours[rows, at, slot] - np.where(stay, 0.0, jobs.lost[None, :])
         net += np.where(on, jobs.rate[rows, at] * hours, 0.0)
-        state = np.where(stay, state, before[slot])
-    return Paths(mode, start, net)
+        state = np.where(stay, state, np.where(slot <= last[0], before[slot], modes))
+    return Paths(mode, start, net, value)
 
 
-def fill_switching(jobs: Switching) -> tuple[list[Want], FloatArray]:
-    """The hours of each job, and the work for which there is no room (J)."""
-    count = len(jobs.work)
+def fill_switching(jobs: Switching) -> SwitchingFilled:
+    """The hours of each job by its best path, cut to its work."""
+    count, _, slots = jobs.cost.shape
+    used = np.flatnonzero((jobs.hours > 0.0).any(axis=(0, 1)))
+    if len(used) and len(used) < slots:
+        first, last = int(used[0]), int(used[-1]) + 1
+        if last - first < slots:
+            return _shifted(fill_switching(jobs.cut(first, last)), first)
     with np.errstate(divide="ignore", invalid="ignore"):
         marginal = np.where(jobs.hours > 0.0, jobs.cost / jobs.rate[:, :, None], np.nan)
         known = np.isfinite(marginal)
     low = np.where(known, marginal, np.inf).min(axis=(1, 2))
-    high = np.where(known, marginal, 0.0).max(axis=(1, 2))
-    low = np.where(np.isfinite(low) & (low > 0.0), low, np.maximum(high, 1e-9) * 1e-3) * 0.9
-    high = np.maximum(high, low) * _SPAN
+    dear = np.where(known, marginal, 0.0).max(axis=(1, 2))
+    low = np.where(np.isfinite(low) & (low > 0.0), low, np.maximum(dear, 1e-9) * 1e-3) * 0.9
+    # Half of the prices lie where those of hours without a start do, half above: a start costs too, and so does delay.
+    dear = np.maximum(dear, low) * 1.5
     enough = jobs.work * (1.0 - _ROUNDING)
-    mode = np.full((count, jobs.cost.shape[2]), -1, dtype=np.int64)
+    mode = np.full((count, slots), -1, dtype=np.int64)
     start = np.zeros(mode.shape, dtype=np.bool_)
-    net = np.zeros(count)
-    share = np.linspace(0.0, 1.0, _PRICES)[:, None]
+    net, bound = np.zeros(count), np.zeros(count)
+    half = np.linspace(0.0, 1.0, _PRICES // 2)[:, None]
+    price = np.concatenate([low * (dear / low) ** half, dear * _SPAN ** (half + 2.0 / _PRICES)])
+    rows = np.arange(count)
     for step in range(_ROUNDS):
-        price = low * (high / low) ** share
         paths = best_paths(jobs, price)
+        np.maximum(bound, (price * jobs.work + paths.value).max(axis=0), out=bound)
         done = paths.net >= enough
-        first = np.where(done.any(axis=0), done.argmax(axis=0), _PRICES - 1)
-        rows = np.arange(count)
-        better = done[first, rows] if step else np.ones(count, dtype=np.bool_)
-        mode[better] = paths.mode[:, first, rows].T[better]
-        start[better] = paths.start[:, first, rows].T[better]
-        net[better] = paths.net[first, rows][better]
-        low, high = price[np.maximum(first - 1, 0), rows], price[first, rows]
+        first_done = np.where(done.any(axis=0), done.argmax(axis=0), _PRICES - 1)
+        better = done[first_done, rows] if step else np.ones(count, dtype=np.bool_)
+        mode[better] = paths.mode[:, first_done, rows].T[better]
+        start[better] = paths.start[:, first_done, rows].T[better]
+        net[better] = paths.net[first_done, rows][better]
+        low, high = price[np.maximum(first_done - 1, 0), rows], price[first_done, rows]
         if step == 0 and not done.any():
             break
+        price = low * (high / low) ** np.linspace(0.0, 1.0, _PRICES)[:, None]
     wants = [_trim(jobs, row, mode[row], start[row], float(net[row] - jobs.work[row])) for row in range(count)]
-    return wants, np.where(net >= enough, 0.0, jobs.work - net)
+    return SwitchingFilled(wants, np.where(net >= enough, 0.0, jobs.work - net), bound)
+
+
+def _shifted(filled: SwitchingFilled, slots: int) -> SwitchingFilled:
+    wants = [Want(want.slots + slots, want.modes, want.hours, want.starts) for want in filled.wants]
+    return SwitchingFilled(wants, filled.short, filled.bound)
 
 
 @dataclass
@@ -193,8 +246,9 @@ def _cut(jobs: Switching, row: int, runs: list[_Run], excess: float, lost: float
             saved = sum(float(cost[slot]) * hour for slot, hour in zip(run.slots, run.hours, strict=True))
             offers = [(saved / max(net, 1e-12) if net > 0.0 else np.inf, index, 0)]
         else:
-            offers = [(float(cost[run.slots[-1]]) / rate, index, -1)]
-            if run.started:
+            wait = float(jobs.delay[row]) if index == len(runs) - 1 else 0.0
+            offers = [((float(cost[run.slots[-1]]) + wait) / rate, index, -1)]
+            if run.started and excess > rate * _LEAST_WAIT_HOURS:
                 offers.append((float(cost[run.slots[0]]) / rate, index, 1))
         for offer in offers:
             if best is None or offer[0] > best[0]:
