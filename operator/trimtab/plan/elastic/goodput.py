@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from trimtab.plan.elastic.limits import TOLERANCE, BatchLimits, BatchSplit
+from trimtab.plan.elastic.limits import TOLERANCE, BatchLimits, BatchSplit, split_batch
 from trimtab.plan.elastic.throughput import StepModel
 
 FloatArray = npt.NDArray[np.float64]
@@ -85,3 +85,35 @@ class GoodputModel:
         best = self.best_batches(np.array([nodes > 1]), np.array([replicas]))
         passes = int(best.passes[0])
         return BatchSplit(min(int(best.local[0]), self.limits.maximum // (replicas * passes)), passes)
+
+
+def progress_speeds(
+    model: GoodputModel, replicas: IntArray, gpus_per_node: int, fixed_batch: int | None = None
+) -> FloatArray:
+    """Speed of a job by scale, on as few nodes as hold it.
+
+    Args:
+        model: of the job.
+        replicas: scales to predict; 0 is allowed. Shape: (scales,).
+        gpus_per_node: of the cluster.
+        fixed_batch: the batch of a job that keeps it; None chooses the best for each scale.
+
+    Returns:
+        Steps of the initial batch a second; 0 where the job cannot have the scale. Shape: (scales,).
+    """
+    running = replicas > 0
+    counts = replicas[running]
+    several = counts > gpus_per_node
+    if fixed_batch is None:
+        goodput = model.best_batches(several, counts).goodput
+    else:
+        splits = [split_batch(fixed_batch, int(count), model.limits) for count in counts]
+        local = np.array([split.local for split in splits], dtype=np.int64)
+        passes = np.array([split.passes for split in splits], dtype=np.int64)
+        batch = (counts * local * passes).astype(float)
+        seconds = model.steps.step_seconds(several, counts, np.maximum(local, 1), passes)
+        efficiency = model.noise.efficiency(np.maximum(batch, 1.0) / model.limits.initial)
+        goodput = np.where(local >= model.limits.local_minimum, batch / seconds * efficiency, 0.0)
+    speeds = np.zeros(replicas.size)
+    speeds[running] = np.where(counts <= model.limits.most_replicas, goodput, 0.0) / model.limits.initial
+    return speeds
