@@ -1,13 +1,15 @@
 """Conditions of a training workload: what a person sees of it with `kubectl get` and `describe`."""
 
-from datetime import timedelta
+import math
+from datetime import datetime, timedelta
 
 from trimtab.api.common import Reason
 from trimtab.api.training import TrainingAction
 from trimtab.plan.conditions import carbon_condition, condition, metrics_condition
 from trimtab.plan.decisions import ConditionValue
+from trimtab.plan.schedule.problem import JobSchedule
 from trimtab.plan.snapshot import Snapshot, TrainingState
-from trimtab.plan.training.options import TrainingOption
+from trimtab.plan.training.options import TrainingOption, remaining_samples
 
 _TO_BE_MENDED = ("HardwareClassNotFound", "NoNodes", "NoClass")
 """Why nothing can run that no waiting cures: somebody has to change something."""
@@ -56,18 +58,27 @@ def _completed(state: TrainingState) -> ConditionValue:
     return condition("Ready", True, "Succeeded", "all work is done")
 
 
-def _feasible(state: TrainingState, option: TrainingOption | None, need: timedelta | None, now_to_deadline: timedelta | None) -> ConditionValue:  # fmt: skip # noqa: E501
-    if option is None or now_to_deadline is None:
-        return condition(
-            "TargetsFeasible", None if option is None else True, "Unknown" if option is None else "NoDeadline"
-        )
-    if need is None:
+def _feasible(
+    state: TrainingState, option: TrainingOption | None, plan: JobSchedule | None, now: datetime
+) -> ConditionValue:
+    """`TargetsFeasible`: whether the plan is done before the deadline, and if not, which deadline it could hold."""
+    deadline = state.spec.targets.complete_within
+    if option is None:
+        return condition("TargetsFeasible", None, "Unknown")
+    if deadline is None:
+        return condition("TargetsFeasible", True, "NoDeadline")
+    if not option.speed_known or remaining_samples(state) is None:
         return condition("TargetsFeasible", None, "SpeedUnknown", "neither measured nor declared in spec.profiles yet")
-    if need <= now_to_deadline:
-        return condition("TargetsFeasible", True, "DeadlineHolds", f"about {_minutes(need)} of work left")
-    late = need - now_to_deadline
+    if plan is None or not math.isfinite(plan.finish_hours):
+        return condition("TargetsFeasible", None, "NotPlanned", "no time to run in is planned")
+    finish = timedelta(hours=plan.finish_hours)
+    left = state.meta.created_at + deadline - now
+    if finish <= left:
+        return condition("TargetsFeasible", True, "DeadlineHolds", f"done in about {_minutes(finish)} by plan")
+    nearest = deadline + (finish - left)
     text = (
-        f"would be done {_minutes(late)} after targets.completeWithin, with {option.replicas} replicas on {option.name}"
+        f"would be done {_minutes(finish - left)} after targets.completeWithin, with {option.replicas} replicas on "
+        f"{option.name}; the nearest that can be held is {math.ceil(nearest.total_seconds() / 60)}m"
     )
     return condition("TargetsFeasible", False, "DeadlineTooEarly", text)
 
@@ -82,7 +93,7 @@ def training_conditions(
     action: TrainingAction,
     reasons: tuple[Reason, ...],
     option: TrainingOption | None,
-    need: timedelta | None,
+    plan: JobSchedule | None,
     *,
     known_zone: bool,
 ) -> tuple[ConditionValue, ...]:
@@ -103,9 +114,7 @@ def training_conditions(
     )
     if over:
         return tuple(conditions)
-    deadline = state.spec.targets.complete_within
-    to_deadline = None if deadline is None else state.meta.created_at + deadline - now
-    conditions.append(_feasible(state, option, need, to_deadline))
+    conditions.append(_feasible(state, option, plan, now))
     fresh = state.metrics is not None and (
         (now - state.metrics.observed_at).total_seconds() <= snapshot.metrics_stale_seconds
     )

@@ -19,7 +19,7 @@ from trimtab.plan.training.options import Refused, TrainingOption, training_opti
 from trimtab.plan.training.problem import Candidate, at_once_hours, scheduling_problem
 from trimtab.plan.training.reasons import class_reason, waiting_reason
 from trimtab.plan.training.scaling import learned_scaling
-from trimtab.plan.training.slack import carbon_hold, needed_time, slack
+from trimtab.plan.training.slack import carbon_hold, slack
 from trimtab.plan.training.timeline import runs_now, schedule_slots
 
 _WARNINGS = ("JobFailed", "OverLimit", "CapacityShort", "NoNodes", "NoClass", "HardwareClassNotFound")
@@ -126,7 +126,6 @@ def _scheduled(candidate: Candidate, plan: JobSchedule | None, world: _World, ho
     ahead = run or (plan.runs[0] if plan is not None and plan.runs else None)
     option = candidate.options[ahead.mode] if ahead is not None else candidate.best
     action, reasons = _action(candidate, plan, option, world)
-    need = needed_time(state, option)
     return TrainingDecision(
         key=state.meta.key,
         mode=candidate.policy.mode,
@@ -139,7 +138,7 @@ def _scheduled(candidate: Candidate, plan: JobSchedule | None, world: _World, ho
         scaling=learned_scaling(state, now),
         reasons=reasons,
         conditions=training_conditions(
-            state, world.snapshot, action, reasons, option, need,
+            state, world.snapshot, action, reasons, option, plan,
             known_zone=intensity_at(world.points(option), now) is not None,
         ),
         events=_event(state, action, reasons),
