@@ -1,0 +1,1 @@
+"""Policies, one file each, with the paper that they are written from."""
