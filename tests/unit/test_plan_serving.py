@@ -10,10 +10,9 @@ from hypothesis import strategies as st
 
 from tests.unit import worlds
 from tests.unit.worlds import NOW, hardware, load, policy, serving, serving_pod, snapshot, variant
-from trimtab.api.serving import Percentile, VariantVersion
+from trimtab.api.serving import VariantVersion
 from trimtab.plan.capacity import Capacity
 from trimtab.plan.decisions import ServingDecision
-from trimtab.plan.latency import ServiceProfile, latency_seconds, replicas_needed
 from trimtab.plan.planner import plan
 from trimtab.plan.policy import effective_policy
 from trimtab.plan.serving import allocate_versions, plan_serving
@@ -32,7 +31,7 @@ def decide(state: ServingState, *policies: worlds.PolicyState, **facts: Any) -> 
     )  # fmt: skip
     accepted = {v.meta.key: True for v in variants}
     merged = effective_policy(world.policies, state.meta)
-    return plan_serving(state, world, merged, {"ES": 100.0}, Capacity(world.hardware), accepted)
+    return plan_serving([state], world, {state.meta.key: merged}, {"ES": 100.0}, Capacity(world.hardware), accepted)[0]
 
 
 ACCURATE = policy("accurate", serving={"prefer": "Accuracy"})
@@ -164,22 +163,6 @@ def test_versions_are_given_once_and_never_move() -> None:
     known = (VariantVersion(name="fp32", version=1), VariantVersion(name="old", version=2))
     versions = {v.name: v.version for v in allocate_versions(known, ("int8", "fp32"))}
     assert versions == {"fp32": 1, "old": 2, "int8": 3}
-
-
-@given(rps=worlds.requests_per_second, more=st.floats(0.0, 500.0))
-def test_more_load_never_needs_fewer_replicas(rps: float, more: float) -> None:
-    profile = ServiceProfile(seconds=0.01, tail_seconds=0.012)
-    few = replicas_needed(profile, rps, Percentile.P95, 0.2, 100)
-    many = replicas_needed(profile, rps + more, Percentile.P95, 0.2, 100)
-    assert few is not None or many is None
-    assert few is None or many is None or few <= many
-
-
-@given(rps=st.floats(0.0, 99.0), more=st.floats(0.0, 0.9))
-def test_latency_grows_with_load_and_is_infinite_beyond_capacity(rps: float, more: float) -> None:
-    profile = ServiceProfile(seconds=0.01, tail_seconds=0.012)
-    assert latency_seconds(profile, rps, Percentile.P95) <= latency_seconds(profile, rps + more, Percentile.P95)
-    assert math.isinf(latency_seconds(profile, 100.0 + rps, Percentile.P95))
 
 
 @given(

@@ -39,10 +39,9 @@ def plan(snapshot: Snapshot) -> Plan:
     capacity = Capacity(snapshot.hardware)
     variants = tuple(plan_variant(v, snapshot) for v in _by_age(snapshot.variants))
     accepted = {v.key: v.accepted for v in variants}
-    serving = tuple(
-        plan_serving(s, snapshot, effective_policy(snapshot.policies, s.meta), intensities, capacity, accepted)
-        for s in _by_age(snapshot.serving)
-    )
+    served = _by_age(snapshot.serving)
+    rules = {s.meta.key: effective_policy(snapshot.policies, s.meta) for s in served}
+    serving = plan_serving(served, snapshot, rules, intensities, capacity, accepted)
     _take_builds(variants, snapshot, capacity)
     training = plan_training(snapshot, series, capacity)
     workloads = [*(t.meta for t in snapshot.training), *(s.meta for s in snapshot.serving)]

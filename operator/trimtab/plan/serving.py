@@ -1,21 +1,29 @@
-"""Decides for one serving workload: which variant, on what, how many replicas, and why."""
+"""Decides for all serving workloads together: which variant, on what, how many replicas, and why."""
 
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from trimtab.api.common import Rate, Reason
 from trimtab.api.policy import Mode
 from trimtab.api.serving import VariantVersion
 from trimtab.plan.capacity import Capacity
 from trimtab.plan.decisions import EventNote, ServingDecision
+from trimtab.plan.fleet.control import control
+from trimtab.plan.fleet.problem import Decision, Fleet, Workload
 from trimtab.plan.policy import EffectivePolicy
 from trimtab.plan.rates import units_per_replica
-from trimtab.plan.serving_choice import choose
 from trimtab.plan.serving_conditions import serving_conditions
-from trimtab.plan.serving_load import SETTLE_SECONDS, Load, capacity_correction, observe_load, switched_within
-from trimtab.plan.serving_options import ServingOption, profiled_items_per_second, serving_options
-from trimtab.plan.serving_scale import Scale, current_replicas, scale
-from trimtab.plan.snapshot import ServingState, Snapshot, VariantState
+from trimtab.plan.serving_load import ObservedLoad, capacity_correction, observe_load
+from trimtab.plan.serving_workload import (
+    batch_profile,
+    options_of,
+    pool_of,
+    profiled_items_per_second,
+    running_of,
+    workload_of,
+)
+from trimtab.plan.snapshot import HardwareState, ServingState, Snapshot, VariantState
 
 
 def allocate_versions(known: tuple[VariantVersion, ...], names: tuple[str, ...]) -> tuple[VariantVersion, ...]:
@@ -44,34 +52,151 @@ def current_variant(state: ServingState) -> str:
     return last.variant if last is not None and carried_out else state.status.active_variant
 
 
-def _settling(state: ServingState, now: datetime) -> bool:
-    """Whether the variant was changed just now: long enough to be seen, and as long as fewer replicas have to wait."""
-    patience = max(SETTLE_SECONDS, state.spec.scaling.scale_down_stabilization.total_seconds())
-    return switched_within(state, now, patience)
+@dataclass(frozen=True)
+class _Case:
+    """One workload on its way to a decision."""
+
+    state: ServingState
+    policy: EffectivePolicy
+    load: ObservedLoad
+    versions: tuple[VariantVersion, ...]
+    available: tuple[str, ...]
+    missing: tuple[str, ...]
+    correction: float | None
+    workload: Workload
+    refusal: Reason | None
+    """Why none of its variants may serve; None where one may."""
 
 
-def _current_class(state: ServingState) -> str:
-    largest = max(state.deployments, key=lambda d: d.replicas, default=None)
-    return largest.hardware_class if largest else ""
+def plan_serving(
+    states: Sequence[ServingState],
+    snapshot: Snapshot,
+    policies: Mapping[str, EffectivePolicy],
+    intensity_by_zone: Mapping[str, float],
+    capacity: Capacity,
+    accepted: Mapping[str, bool],
+) -> tuple[ServingDecision, ...]:
+    """Decide for all workloads at once, and take what they get out of `capacity`.
+
+    Args:
+        states: The workloads, those that go first where capacity is short first.
+        snapshot: The world.
+        policies: What holds for each, by key.
+        intensity_by_zone: gCO2e/kWh now.
+        capacity: What is left of each class.
+        accepted: By key, whether a variant's artifact is there and its gate passed.
+
+    Returns:
+        The decisions, in the order of the workloads.
+    """
+    variants = {v.meta.key: v for v in snapshot.variants}
+    classes = {h.meta.name: h for h in snapshot.hardware}
+    cases = [_case(s, snapshot, policies[s.meta.key], variants, classes, accepted) for s in states]
+    for case in cases:
+        hardware = classes.get(case.workload.running.pool)
+        if case.refusal is not None and hardware is not None:
+            # Nothing is decided for it: what runs goes on, and holds what it holds.
+            units = units_per_replica(case.state.spec.resources, hardware)
+            capacity.take(hardware.meta.name, units * case.workload.running.replicas)
+    pools = tuple(
+        pool_of(h, capacity.left(name), intensity_by_zone.get(h.spec.grid_zone)) for name, h in classes.items()
+    )
+    open_cases = [case for case in cases if case.refusal is None]
+    fleet = Fleet(snapshot.taken_at.timestamp(), pools, tuple(case.workload for case in open_cases))
+    decided = {d.key: d for d in control(fleet)}
+    return tuple(
+        _nothing(case, snapshot, case.refusal)
+        if case.refusal is not None
+        else _decision(case, snapshot, classes, capacity, decided[case.state.meta.key])
+        for case in cases
+    )
 
 
-def _correction(state: ServingState, snapshot: Snapshot, variants: Mapping[str, VariantState]) -> float | None:
+def _case(
+    state: ServingState,
+    snapshot: Snapshot,
+    policy: EffectivePolicy,
+    variants: Mapping[str, VariantState],
+    classes: Mapping[str, HardwareState],
+    accepted: Mapping[str, bool],
+) -> _Case:
+    now = snapshot.taken_at
+    load = observe_load(state, now, snapshot.metrics_stale_seconds)
+    keys = {name: f"{state.meta.namespace}/{name}" for name in state.spec.variants}
+    missing = tuple(name for name, key in keys.items() if key not in variants)
+    available = tuple(name for name, key in keys.items() if accepted.get(key))
+    eligible = eligible_variants(state, variants, accepted)
+    correction = _correction(state, snapshot, variants, classes)
+    options = options_of(state, eligible, snapshot.hardware)
+    running = running_of(state, current_variant(state), correction or 1.0, now)
+    return _Case(
+        state=state,
+        policy=policy,
+        load=load,
+        versions=allocate_versions(state.status.variants, state.spec.variants),
+        available=available,
+        missing=missing,
+        correction=correction,
+        workload=workload_of(state, options, policy, load, running),
+        refusal=None if eligible else _why_none(state, missing, available),
+    )
+
+
+def _correction(
+    state: ServingState,
+    snapshot: Snapshot,
+    variants: Mapping[str, VariantState],
+    classes: Mapping[str, HardwareState],
+) -> float | None:
     """What the live server says of the profiles, learned from the variant and class that serve."""
     active = variants.get(f"{state.meta.namespace}/{state.status.active_variant}")
-    hardware = next((h for h in snapshot.hardware if h.meta.name == _current_class(state)), None)
-    known = profiled_items_per_second(state, active, hardware) if active and hardware else None
+    largest = max(state.deployments, key=lambda d: d.replicas, default=None)
+    hardware = classes.get(largest.hardware_class) if largest else None
+    profile = batch_profile(state, active, hardware) if active and hardware else None
+    batch = state.metrics.mean_batch if state.metrics is not None else None
+    known = profiled_items_per_second(profile, batch or 1.0) if profile else None
     return capacity_correction(state, known, snapshot.taken_at)
 
 
-def _hold(state: ServingState, option: ServingOption, most: int) -> Scale:
-    """Metrics are missing: never guess down. Hold what runs, or the declared fallback where that is more."""
-    current = current_replicas(state, option.hardware_class)
-    floor = state.spec.fallback.replicas if state.spec.fallback else 0
-    replicas = max(1, min(most, max(current, floor, state.spec.min_replicas)))
-    if current == 0:
-        return Scale(replicas, None, Reason(code="Starts", message=f"starts with {replicas} replicas"))
-    text = f"no fresh metrics: holds {replicas} replicas of what runs"
-    return Scale(replicas, None, Reason(code="MetricsMissing", message=text))
+def _decision(
+    case: _Case,
+    snapshot: Snapshot,
+    classes: Mapping[str, HardwareState],
+    capacity: Capacity,
+    decided: Decision,
+) -> ServingDecision:
+    state = case.state
+    if not decided.placements:
+        return _nothing(case, snapshot, decided.reasons[0])
+    placement = decided.placements[0]
+    hardware = classes[placement.pool]
+    capacity.take(placement.pool, units_per_replica(state.spec.resources, hardware) * placement.replicas)
+    spent, low_since = decided.spending, decided.low_since_seconds
+    return ServingDecision(
+        key=state.meta.key,
+        mode=case.policy.mode,
+        variant=decided.variant,
+        versions=case.versions,
+        available=case.available,
+        hardware_class=placement.pool,
+        replicas=placement.replicas,
+        predicted_latency_ms=decided.latency_seconds * 1000.0 if decided.latency_seconds != float("inf") else None,
+        rate=Rate(
+            cost_usd_per_hour=spent.usd_per_hour,
+            power_watts=spent.watts,
+            carbon_grams_per_hour=spent.grams_per_hour,
+        ),
+        simulated=hardware.spec.simulated,
+        capacity_correction=case.correction,
+        low_since=datetime.fromtimestamp(low_since, UTC) if low_since is not None else None,
+        reasons=decided.reasons,
+        conditions=serving_conditions(
+            state, snapshot, case.load, decided, hardware.spec.grid_zone, placement.replicas, decided.variant,
+            decided.reasons, case.missing,
+        ),
+        events=_events(state, decided.variant, placement.replicas, decided.reasons),
+        message=decided.reasons[-1].message,
+    )  # fmt: skip
 
 
 def _events(state: ServingState, variant: str, replicas: int, reasons: tuple[Reason, ...]) -> tuple[EventNote, ...]:
@@ -89,89 +214,23 @@ def _events(state: ServingState, variant: str, replicas: int, reasons: tuple[Rea
     return tuple(notes)
 
 
-def _nothing(
-    state: ServingState, snapshot: Snapshot, policy: EffectivePolicy, load: Load, reason: Reason,
-    versions: tuple[VariantVersion, ...], available: tuple[str, ...], missing: tuple[str, ...],
-) -> ServingDecision:  # fmt: skip
+def _nothing(case: _Case, snapshot: Snapshot, reason: Reason) -> ServingDecision:
     """Nothing can be chosen anew. What runs keeps running."""
-    hardware_class = _current_class(state)
-    current = current_replicas(state, hardware_class)
-    kept = current_variant(state) if current else ""
-    return ServingDecision(
-        key=state.meta.key, mode=policy.mode, variant=kept, versions=versions, available=available,
-        hardware_class=hardware_class, replicas=current, reasons=(reason,),
-        conditions=serving_conditions(state, snapshot, load, None, current, kept, (reason,), missing),
-        events=(), message=reason.message,
-    )  # fmt: skip
-
-
-def plan_serving(
-    state: ServingState,
-    snapshot: Snapshot,
-    policy: EffectivePolicy,
-    intensity_by_zone: dict[str, float],
-    capacity: Capacity,
-    accepted: Mapping[str, bool],
-) -> ServingDecision:
-    """Decide for one workload, and take what it gets out of `capacity`.
-
-    Args:
-        state: The workload.
-        snapshot: The world.
-        policy: What holds for it.
-        intensity_by_zone: gCO2e/kWh now.
-        capacity: What is left of each class.
-        accepted: By key, whether a variant's artifact is there and its gate passed.
-    """
-    now = snapshot.taken_at
-    load = observe_load(state, now, snapshot.metrics_stale_seconds)
-    variants = {v.meta.key: v for v in snapshot.variants}
-    versions = allocate_versions(state.status.variants, state.spec.variants)
-    keys = {name: f"{state.meta.namespace}/{name}" for name in state.spec.variants}
-    missing = tuple(name for name, key in keys.items() if key not in variants)
-    available = tuple(name for name, key in keys.items() if accepted.get(key))
-    eligible = eligible_variants(state, variants, accepted)
-    correction = _correction(state, snapshot, variants)
-    if not eligible:
-        reason = _why_none(state, missing, available)
-        return _nothing(state, snapshot, policy, load, reason, versions, available, missing)
-    options = serving_options(
-        state, eligible, snapshot.hardware, load.steady_requests_per_second, state.spec.min_replicas, policy,
-        intensity_by_zone, capacity, correction or 1.0,
-    )  # fmt: skip
-    if not load.fresh:
-        # Nothing is known of the load: stay with the variant that serves, where it still may.
-        options = [o for o in options if o.variant == current_variant(state)] or options
-    choice = choose(options, policy, current_variant(state), _current_class(state), _settling(state, now))
-    if choice is None:
-        text = "no HardwareClass with free capacity offers what spec.resources asks for"
-        reason = Reason(code="CapacityShort", message=text)
-        return _nothing(state, snapshot, policy, load, reason, versions, available, missing)
-    option = choice.option
-    units = units_per_replica(state.spec.resources, option.candidate.hardware)
-    most = max(1, min(state.spec.max_replicas, capacity.replicas(option.candidate.hardware, units)))
-    settled = scale(state, option, load, most, now) if load.fresh else _hold(state, option, most)
-    final = option.candidate.with_replicas(settled.replicas)
-    capacity.take(option.hardware_class, units * settled.replicas)
-    reasons = (choice.reason, settled.reason) if settled.reason else (choice.reason,)
-    rate: Rate = final.rate
+    state, running = case.state, case.workload.running
+    kept = running.variant if running.replicas else ""
     return ServingDecision(
         key=state.meta.key,
-        mode=policy.mode,
-        variant=option.variant,
-        versions=versions,
-        available=available,
-        hardware_class=option.hardware_class,
-        replicas=settled.replicas,
-        predicted_latency_ms=final.latency_ms if final.latency_ms != float("inf") else None,
-        rate=rate,
-        simulated=option.candidate.hardware.spec.simulated,
-        capacity_correction=correction,
-        low_since=settled.low_since,
-        reasons=reasons,
-        conditions=serving_conditions(state, snapshot, load, final, settled.replicas, option.variant, reasons, missing),
-        events=_events(state, option.variant, settled.replicas, reasons),
-        message=reasons[-1].message,
+        mode=case.policy.mode,
+        variant=kept,
+        versions=case.versions,
+        available=case.available,
+        hardware_class=running.pool,
+        replicas=running.replicas,
+        reasons=(reason,),
+        conditions=serving_conditions(
+            state, snapshot, case.load, None, "", running.replicas, kept, (reason,), case.missing
+        ),
+        message=reason.message,
     )
 
 

@@ -3,9 +3,9 @@
 from trimtab.api.common import Reason
 from trimtab.plan.conditions import carbon_condition, condition, metrics_condition
 from trimtab.plan.decisions import ConditionValue
+from trimtab.plan.fleet.problem import Decision
 from trimtab.plan.intensity import intensity_at, usable_series
-from trimtab.plan.serving_load import Load
-from trimtab.plan.serving_options import ServingOption
+from trimtab.plan.serving_load import ObservedLoad
 from trimtab.plan.snapshot import ServingState, Snapshot
 
 
@@ -21,7 +21,9 @@ def _pod_trouble(state: ServingState) -> tuple[str, str] | None:
     return None
 
 
-def _ready(state: ServingState, load: Load, replicas: int, variant: str, reasons: tuple[Reason, ...]) -> ConditionValue:
+def _ready(
+    state: ServingState, load: ObservedLoad, replicas: int, variant: str, reasons: tuple[Reason, ...]
+) -> ConditionValue:
     ready = sum(1 for pod in state.pods if pod.ready and not pod.deleting)
     if not variant and replicas == 0:
         return condition("Ready", False, reasons[0].code, reasons[0].message)
@@ -45,14 +47,27 @@ def _ready(state: ServingState, load: Load, replicas: int, variant: str, reasons
 def serving_conditions(
     state: ServingState,
     snapshot: Snapshot,
-    load: Load,
-    option: ServingOption | None,
+    load: ObservedLoad,
+    decided: Decision | None,
+    grid_zone: str,
     replicas: int,
     variant: str,
     reasons: tuple[Reason, ...],
     missing: tuple[str, ...],
 ) -> tuple[ConditionValue, ...]:
-    """All conditions of the workload under this decision."""
+    """All conditions of the workload under this decision.
+
+    Args:
+        state: The workload.
+        snapshot: The world.
+        load: What was measured.
+        decided: What was chosen anew; None when nothing could be.
+        grid_zone: Where that runs.
+        replicas: Replicas that are asked for.
+        variant: Variant that is asked for.
+        reasons: Why.
+        missing: Variants that do not exist.
+    """
     runs = any(pod.ready for pod in state.pods)
     conditions = [
         _ready(state, load, replicas, variant, reasons),
@@ -61,19 +76,20 @@ def serving_conditions(
         if missing
         else condition("VariantsFound", True, "AllFound"),
     ]
-    if option is None:
+    if decided is None:
         conditions.append(condition("TargetsFeasible", False, reasons[0].code, reasons[0].message))
         return tuple(conditions)
-    over = option.over_limit
+    over = decided.over_limit
     conditions.append(condition("WithinBudget", not over, "OverLimit" if over else "WithinLimits", over))
     if not load.fresh:
         conditions.append(condition("TargetsFeasible", None, "LoadUnknown"))
-    elif option.holds:
-        text = f"predicted {option.latency_ms:.0f} ms with {option.label}"
+    elif decided.holds:
+        where = " and ".join(f"{p.replicas} x {decided.variant} on {p.pool}" for p in decided.placements)
+        text = f"predicted {decided.latency_seconds * 1000.0:.0f} ms with {where}"
         conditions.append(condition("TargetsFeasible", True, "TargetsHold", text))
     else:
-        conditions.append(condition("TargetsFeasible", False, reasons[0].code, reasons[0].message))
-    zone = option.candidate.hardware.spec.grid_zone
-    points = usable_series(snapshot.carbon, snapshot.taken_at).get(zone, ())
-    conditions.append(carbon_condition(snapshot, zone, intensity_at(points, snapshot.taken_at) is not None))
+        binding = next((r for r in reasons if r.code == "CapacityShort"), reasons[0])
+        conditions.append(condition("TargetsFeasible", False, binding.code, binding.message))
+    points = usable_series(snapshot.carbon, snapshot.taken_at).get(grid_zone, ())
+    conditions.append(carbon_condition(snapshot, grid_zone, intensity_at(points, snapshot.taken_at) is not None))
     return tuple(conditions)

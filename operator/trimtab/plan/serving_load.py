@@ -6,30 +6,30 @@ import math
 from dataclasses import dataclass
 from datetime import datetime
 
-from trimtab.plan.latency import QUANTILES
+from trimtab.api.serving import Percentile
+from trimtab.plan.fleet.control import SETTLE_SECONDS
 from trimtab.plan.snapshot import ServingState
 
+__all__ = ["QUANTILES", "SETTLE_SECONDS", "ObservedLoad", "capacity_correction", "observe_load", "recent_latency_ms"]
+
+QUANTILES = {Percentile.P50: 0.5, Percentile.P90: 0.9, Percentile.P95: 0.95, Percentile.P99: 0.99}
 STILL_BROKEN = 0.8
 """Above this part of the bound, the recent estimate agrees with a breach that Triton's window of a minute shows."""
-SETTLE_SECONDS = 20.0
-"""Time from a change until the metrics show what came of it: start of a pod, two scrapes, the window of the rates."""
-DRAIN_SECONDS = 10.0
-"""A backlog is to be worked off within this time: it counts as load."""
 _LEAST_BUSY = 0.15
 """Below this utilization, a measured capacity is mostly noise."""
 _CORRECTION_BOUNDS = (0.1, 4.0)
 
 
 @dataclass(frozen=True)
-class Load:
+class ObservedLoad:
     """The load as far as it is known."""
 
     fresh: bool
     """The metrics are there and recent; if not, nothing below may lower a scale."""
-    steady_requests_per_second: float
-    """Arrivals, as far as they are answered: what a variant is chosen for."""
     requests_per_second: float
-    """The same with the backlog counted in: what replicas are needed for now."""
+    """Arrivals, as far as they are answered."""
+    pending_requests: float
+    """Backlog."""
     breached: bool
     """The latency target is broken now."""
     latency_ms: float | None
@@ -49,21 +49,22 @@ def recent_latency_ms(state: ServingState) -> float | None:
     return metrics.mean_compute_ms - math.log(tail) * metrics.mean_queue_ms
 
 
-def observe_load(state: ServingState, now: datetime, stale_seconds: float) -> Load:
+def observe_load(state: ServingState, now: datetime, stale_seconds: float) -> ObservedLoad:
     """Read the load out of the metrics."""
     metrics = state.metrics
     if metrics is None or (now - metrics.observed_at).total_seconds() > stale_seconds:
-        return Load(False, 0.0, 0.0, False, None)
+        return ObservedLoad(False, 0.0, 0.0, False, None)
     bound = state.spec.targets.latency.milliseconds
     recent, reported = recent_latency_ms(state), metrics.latency_ms
     breached = (recent is not None and recent > bound) or (
         reported is not None and reported > bound and (recent is None or recent > STILL_BROKEN * bound)
     )
     known = [value for value in (recent, reported) if value is not None]
-    arrivals = metrics.requests_per_second + metrics.pending_requests / DRAIN_SECONDS
     busy_with_requests = metrics.requests_per_second > 0.0 or metrics.pending_requests > 0.0
     latency_ms = max(known) if known and busy_with_requests else None
-    return Load(True, metrics.requests_per_second, arrivals, breached and busy_with_requests, latency_ms)
+    return ObservedLoad(
+        True, metrics.requests_per_second, metrics.pending_requests, breached and busy_with_requests, latency_ms
+    )
 
 
 def switched_within(state: ServingState, now: datetime, seconds: float) -> bool:

@@ -8,9 +8,6 @@ import numpy as np
 from trimtab.plan.fleet.forecast import FloatArray, forecast
 from trimtab.plan.fleet.problem import Workload
 
-DRAIN_SECONDS = 10.0
-"""A backlog is to be worked off within this time: it counts as load."""
-
 
 @dataclass(frozen=True)
 class Demand:
@@ -33,16 +30,18 @@ def _ahead_seconds(workload: Workload) -> float:
 def demand(workloads: tuple[Workload, ...]) -> Demand:
     """Forecast each workload's load; 0 where nothing fresh is known. Windows of one shape are worked on together."""
     expected, ready_for = np.zeros(len(workloads)), np.zeros(len(workloads))
-    groups: dict[tuple[int, float, float, float], list[int]] = defaultdict(list)
+    groups: dict[tuple[int, float, float, float, float], list[int]] = defaultdict(list)
     for i, workload in enumerate(workloads):
         load = workload.load
         if load.fresh and load.requests_per_second:
             shape = (len(load.requests_per_second), load.interval_seconds)
-            groups[(*shape, _ahead_seconds(workload), workload.settings.confidence)].append(i)
-    for (_, interval, ahead, confidence), members in groups.items():
+            settings = workload.settings
+            key = (*shape, _ahead_seconds(workload), settings.load_window_seconds, settings.confidence)
+            groups[key].append(i)
+    for (_, interval, ahead, over, confidence), members in groups.items():
         window = np.array([workloads[i].load.requests_per_second for i in members], dtype=np.float64)
-        far, near = forecast(window, interval, ahead), forecast(window, interval, interval)
+        far, near = forecast(window, interval, ahead, over), forecast(window, interval, interval, over)
         expected[members] = np.maximum(far.mean, near.mean)
         ready_for[members] = np.maximum(far.quantile(confidence), near.quantile(confidence))
-    backlog = np.array([w.load.pending_requests if w.load.fresh else 0.0 for w in workloads], dtype=np.float64)
-    return Demand(expected, np.maximum(expected, ready_for) + backlog / DRAIN_SECONDS)
+    backlog = [w.load.pending_requests / w.settings.drain_seconds if w.load.fresh else 0.0 for w in workloads]
+    return Demand(expected, np.maximum(expected, ready_for) + np.array(backlog, dtype=np.float64))

@@ -13,6 +13,7 @@ from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
+from numpy.lib.stride_tricks import sliding_window_view
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -56,13 +57,16 @@ class Forecast:
         return np.asarray(np.maximum(0.0, self.mean + spread * scale))
 
 
-def forecast(requests_per_second: FloatArray, interval_seconds: float, ahead_seconds: float) -> Forecast:
-    """Forecast the rate of the interval that lies `ahead_seconds` from now.
+def forecast(
+    requests_per_second: FloatArray, interval_seconds: float, ahead_seconds: float, mean_over_seconds: float = 0.0
+) -> Forecast:
+    """Forecast the mean rate over the `mean_over_seconds` that end `ahead_seconds` from now.
 
     Args:
         requests_per_second: (rows, intervals) rates of past intervals, the newest last; not negative, finite.
         interval_seconds: Length of an interval.
-        ahead_seconds: How far ahead; the next interval at least.
+        ahead_seconds: How far ahead; the next interval at least, and no less than what the mean is over.
+        mean_over_seconds: What the mean is over: one interval at least.
 
     Raises:
         ValueError: The window is empty, or holds what is no rate.
@@ -74,14 +78,16 @@ def forecast(requests_per_second: FloatArray, interval_seconds: float, ahead_sec
         raise ValueError("rates must be finite and not negative")
     if window.shape[1] == 1:
         return Forecast(window[:, 0].copy(), np.zeros((len(window), 0)), interval_seconds)
-    steps = max(1, math.ceil(ahead_seconds / interval_seconds))
+    over = max(1, round(mean_over_seconds / interval_seconds))
+    steps = max(over, math.ceil(ahead_seconds / interval_seconds))
     forecasts = _forecasts(window, steps)
     made = max(0, window.shape[1] - steps)
     if made == 0:
         # Not one forecast can be judged yet: all rates but the first are errors of "it stays as it was".
         changes = np.diff(window, axis=1)
         return Forecast(window.mean(axis=1), _scaled(changes, window[:, :-1], interval_seconds), interval_seconds)
-    errors = window[:, None, steps:] - forecasts[:, :, :made]
+    actual = sliding_window_view(window, over, axis=1).mean(axis=2)[:, steps - over + 1 :]
+    errors = actual[:, None, :] - forecasts[:, :, :made]
     best = np.argmin((errors**2).mean(axis=2), axis=1)
     rows = np.arange(len(window))
     chosen = forecasts[rows, best]

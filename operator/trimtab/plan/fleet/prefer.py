@@ -115,7 +115,8 @@ def _accuracy_tiers(ways: Ways, sizes: Sizes, present_holds: BoolArray) -> Float
 
 def _badness(ways: Ways, sizes: Sizes, present: BoolArray) -> FloatArray:
     """Order among ways that do not hold, in (0, 1): limits first, then the lowest latency, then what serves."""
-    latency = np.round(np.where(np.isfinite(sizes.latency_seconds), sizes.latency_seconds, 1e12), 6)
+    latency = np.where(np.isfinite(sizes.latency_seconds), sizes.latency_seconds, 1e12)
+    latency = np.round(np.where(present, latency * WORTH_SWITCHING, latency), 6)
     order = np.lexsort((sizes.spent.priced, ~present, latency, ~sizes.keeps_limits))
     rank = np.empty(len(order))
     rank[order] = np.arange(1, len(order) + 1)

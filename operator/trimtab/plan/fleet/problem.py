@@ -86,6 +86,10 @@ class Settings:
     """Quantile of the forecast of the load that replicas are made ready for."""
     interval_seconds: float = 10.0
     """Time until the next decision."""
+    load_window_seconds: float = 0.0
+    """The load is forecast as its mean over this time: what is shorter, queues and slots absorb. 0: one interval."""
+    drain_seconds: float = 10.0
+    """A backlog is to be worked off within this time: it counts as load."""
     weight: float = 1.0
     """How much a shortage counts against that of others where capacity does not suffice for all."""
 
@@ -109,6 +113,14 @@ class Load:
 
 
 @dataclass(frozen=True)
+class Placement:
+    """Replicas in one pool."""
+
+    pool: str
+    replicas: int
+
+
+@dataclass(frozen=True)
 class Running:
     """What serves now, and what was decided before."""
 
@@ -117,6 +129,8 @@ class Running:
     pool: str = ""
     replicas: int = 0
     """Replicas asked for in that pool."""
+    also: tuple[Placement, ...] = ()
+    """Replicas asked for in other pools, while it moves from one to another or is spread over two."""
     ready: int = 0
     """Replicas that serve."""
     settled: bool = True
@@ -156,14 +170,6 @@ class Fleet:
     workloads: tuple[Workload, ...]
     allow_split: bool = False
     """A workload may be spread over two pools where none has room for all of it."""
-
-
-@dataclass(frozen=True)
-class Placement:
-    """Replicas in one pool."""
-
-    pool: str
-    replicas: int
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,10 @@ def is_switching(workload: Workload, variant: str) -> bool:
 
 def current_replicas(workload: Workload, pool: str) -> int:
     """Replicas that are asked for in a pool now."""
-    return workload.running.replicas if workload.running.pool == pool else 0
+    running = workload.running
+    if running.pool == pool:
+        return running.replicas
+    return next((p.replicas for p in running.also if p.pool == pool), 0)
 
 
 def settle(workload: Workload, want: Want, now_seconds: float) -> Settled:

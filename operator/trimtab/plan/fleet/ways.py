@@ -16,6 +16,8 @@ IntArray = npt.NDArray[np.intp]
 BoolArray = npt.NDArray[np.bool_]
 
 _SLACK = 1.0 + 1e-9
+_NEARLY = 1.05
+"""Where a target is out of reach, a latency within this factor of the best one is as good."""
 
 
 @dataclass(frozen=True)
@@ -223,8 +225,7 @@ class Sizes:
 def size(ways: Ways, load: FloatArray, least: FloatArray) -> Sizes:
     """Fewest replicas, of at least `least`, that hold the target with its margin; fewer where the limits say so."""
     most = np.maximum(ways.most, least)
-    enough = fewest_replicas(ways.curves, load, ways.planned_seconds, ways.quantile, ways.pooled, most)
-    needed = np.maximum(least, np.where(np.isfinite(enough), enough, most))
+    needed = np.maximum(least, _fewest_or_nearest(ways, load, most))
     spent = rates(ways, load, needed)
     keeps = within(ways, spent)
     replicas = needed
@@ -233,6 +234,19 @@ def size(ways: Ways, load: FloatArray, least: FloatArray) -> Sizes:
         spent = rates(ways, load, replicas)
     latency = latency_seconds(ways.curves, load, replicas, ways.quantile, ways.pooled)
     return Sizes(load, replicas, needed, latency, spent, within(ways, spent), ~keeps)
+
+
+def _fewest_or_nearest(ways: Ways, load: FloatArray, most: FloatArray) -> FloatArray:
+    """Fewest replicas that hold the target with its margin; where `most` do not, fewest that come as near as `most`."""
+    enough = fewest_replicas(ways.curves, load, ways.planned_seconds, ways.quantile, ways.pooled, most)
+    missing = np.flatnonzero(~np.isfinite(enough))
+    if not missing.size:
+        return enough
+    curves, pooled, quantile = ways.curves.take(missing), ways.pooled[missing], ways.quantile[missing]
+    best = latency_seconds(curves, load[missing], most[missing], quantile, pooled)
+    near = fewest_replicas(curves, load[missing], best * _NEARLY, quantile, pooled, most[missing])
+    enough[missing] = np.where(np.isfinite(near) & np.isfinite(best), near, most[missing])
+    return enough
 
 
 def _most_within(ways: Ways, load: FloatArray, least: FloatArray, needed: FloatArray) -> FloatArray:
