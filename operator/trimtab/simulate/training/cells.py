@@ -13,7 +13,10 @@ FloatArray = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Cells:
-    """Arrays have a row a job and a column an hour; a cell without length is outside of the job's time."""
+    """Arrays have a row a job and a column an hour from the one in which its time begins.
+
+    A cell without length is outside of the job's time.
+    """
 
     start_hours: FloatArray
     hours: FloatArray
@@ -39,12 +42,14 @@ def cut(begin_hours: FloatArray, end_hours: FloatArray, forecast: Intensity) -> 
         end_hours: One value a job.
         forecast: Intensity of the cells.
     """
-    first = forecast.first_hour
-    columns = min(int(np.ceil(end_hours.max())) - first, len(forecast.grams_per_kwh))
-    edges = first + np.arange(columns + 1, dtype=np.float64)
-    start = np.maximum(edges[None, :-1], begin_hours[:, None])
-    hours = np.maximum(np.minimum(edges[None, 1:], end_hours[:, None]) - start, 0.0)
-    value = np.where(hours > 0.0, forecast.grams_per_kwh[None, :columns], np.inf)
+    end_hours = np.minimum(end_hours, forecast.end_hour)
+    first = np.floor(begin_hours)
+    columns = max(int((np.ceil(end_hours) - first).max()), 1)
+    hour = first[:, None] + np.arange(columns, dtype=np.float64)[None, :]
+    start = np.maximum(hour, begin_hours[:, None])
+    hours = np.maximum(np.minimum(hour + 1.0, end_hours[:, None]) - start, 0.0)
+    index = np.minimum(hour.astype(np.int64) - forecast.first_hour, len(forecast.grams_per_kwh) - 1)
+    value = np.where(hours > 0.0, forecast.grams_per_kwh[index], np.inf)
     return Cells(start, hours, value)
 
 

@@ -29,9 +29,7 @@ def optimum(jobs: Workload, truth: Intensity, prices: Prices) -> Runs:
     for start in range(0, len(jobs), _CHUNK):
         places = np.arange(start, min(start + _CHUNK, len(jobs)))
         some = jobs.subset(places)
-        first = int(some.arrival_hours.min())
-        seen = Intensity(first, truth.grams_per_kwh[first:])
-        cells = cut(some.arrival_hours, some.arrival_hours + some.length_hours + some.max_wait_hours, seen)
+        cells = cut(some.arrival_hours, some.arrival_hours + some.length_hours + some.max_wait_hours, truth)
         if len(jobs.scaling.speed) == 1:
             runs = cells.used_from_begin(fill_cheapest(cells.grams_per_kwh, cells.hours, some.length_hours))
         else:

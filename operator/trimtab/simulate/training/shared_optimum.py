@@ -79,15 +79,15 @@ def _programme(jobs: Workload, truth: Intensity, prices: Prices, capacity_units:
         for begin, end in ((some.arrival_hours, deadline), (deadline, deadline + late_hours)):
             if late_hours == 0.0 and begin is deadline:
                 continue
-            first = int(begin.min())
-            cells = cut(begin, end, Intensity(first, truth.grams_per_kwh[first:]))
+            cells = cut(begin, end, truth)
             cost = cost_of_hours(some, cells, prices)
             if begin is deadline:
                 cost = cost + _penalty(some, cells, deadline, cost)
             job, column, scale = np.nonzero((cells.hours > 0)[:, :, None] & np.isfinite(cost))
             cell = np.unique(job * cells.hours.shape[1] + column, return_inverse=True)[1] + cell_count
             cell_count = int(cell.max(initial=cell_count - 1)) + 1
-            parts.append((job + start, column + first, scale, cell))
+            hour = np.floor(cells.start_hours[job, column]).astype(np.int64)
+            parts.append((job + start, hour, scale, cell))
             floats.append((cells.start_hours[job, column], cells.hours[job, column], cost[job, column, scale]))
     job, hour, scale, cell = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     begin_hours, room, cost_of = (np.concatenate(arrays) for arrays in zip(*floats, strict=True))
