@@ -38,6 +38,7 @@ def training_run(jobs: int = 40) -> tuple[list[PolicyResult], RunFacts]:
         command="trimtab simulate training --jobs 'a & b.csv'",
         seed=3,
         reference="run-at-once",
+        objective="carbon",
         settings=(("forecast error", "0 %"),),
         zone="ES",
         grams_per_kwh=100 + 50 * np.sin(np.arange(48.0)),
@@ -57,4 +58,4 @@ def serving_run(intervals: int = 144) -> tuple[list[PolicyResult], RunFacts]:
         )
         for policy, part, attainment, ratio in (("fixed-peak", 1.0, 1.0, 1.4), ("trimtab", 0.75, 0.995, 1.05))
     ]  # fmt: skip
-    return results, RunFacts("serving", "trimtab simulate serving", 1, "fixed-peak")
+    return results, RunFacts("serving", "trimtab simulate serving", 1, "fixed-peak", "cost")

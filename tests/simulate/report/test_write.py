@@ -125,8 +125,8 @@ def test_the_summary_says_what_was_found() -> None:
     said = summary(results, found, facts)
     assert said.startswith("trimtab took 30.0 % (95 % interval 30.0 to 30.0 %) less carbon than run-at-once.")
     assert "Its jobs waited 4.5 hours on average; none missed their deadline." in said
-    assert "The best other policy, lowest-slot, took 28.7 % more at a mean wait of 3.0 hours." in said
-    assert "It is 1.0 % above the limit" in said
+    assert "The best other policy, lowest-slot, came to 28.7 % more carbon at a mean wait of 3.0 hours." in said
+    assert "In carbon it is 1.0 % above the limit" in said
 
 
 def test_the_summary_is_honest_where_trimtab_is_worse() -> None:
@@ -142,7 +142,7 @@ def test_the_summary_is_honest_where_trimtab_is_worse() -> None:
     said = summary(worse, found, facts)
     assert said.startswith("trimtab took 10.0 % (95 % interval 10.0 to 10.0 %) more carbon than run-at-once.")
     assert "1 missed its deadline" in said
-    assert "lowest-slot, took 18.8 % less" in said
+    assert "lowest-slot, came to 18.8 % less carbon" in said
 
 
 def test_one_policy_alone_is_reported_without_a_comparison(tmp_path: Path) -> None:

@@ -39,6 +39,8 @@ class RunFacts:
     seed: int
     reference: str
     """The policy against which savings are counted."""
+    objective: str
+    """What is to be least, and what the ratio to the optimum is of: `carbon`, `mean completion time`."""
     inputs: tuple[InputFile, ...] = ()
     settings: tuple[tuple[str, str], ...] = ()
     """What was assumed, for a person: name, value."""

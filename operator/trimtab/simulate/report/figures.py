@@ -59,11 +59,11 @@ def figures(results: Sequence[PolicyResult], brief: str | None = None) -> list[F
     return [figure for figure in wanted if any(figure.value(result) is not None for result in results)]
 
 
-def shown_saving(found: Mapping[str, Saving], policy: str) -> str:
-    """A saving in per cent with its interval: `21.3 (20.1 to 22.4)`; a dash where there is none."""
+def shown_saving(found: Mapping[str, Saving], policy: str, *, bare: bool = False) -> str:
+    """A saving in per cent with its interval, `21.3 (20.1 to 22.4)`, or without if `bare`; a dash for none."""
     saving = found.get(policy)
     if saving is None:
         return "-"
-    if saving.low is None or saving.high is None:
+    if bare or saving.low is None or saving.high is None:
         return f"{100 * saving.share:.1f}"
     return f"{100 * saving.share:.1f} ({100 * saving.low:.1f} to {100 * saving.high:.1f})"

@@ -2,6 +2,7 @@
 
 POLICIES = {
     "trimtab": "Plans all jobs or services together by least cost and carbon, with the planner of the operator.",
+    "trimtab-priced": "As trimtab, with the time of a unit and its carbon weighed against what delay is worth.",
     "optimum": "The limit: knows all arrivals and intensities beforehand. Nobody can run it; all are measured by it.",
     "run-at-once": "Starts each job as soon as it arrives and never stops it.",
     "suspend-resume": (

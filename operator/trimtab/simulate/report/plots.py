@@ -72,8 +72,8 @@ def ratio_plot(results: Sequence[PolicyResult], facts: RunFacts) -> Plot | None:
     axis.set_xlabel("Times the optimum")
     said = ", ".join(f"{policy} {ratio:.3f}" for policy, ratio in known)
     caption = (
-        "What the run minimizes (cost plus the carbon price; carbon itself where carbon has no price), over the least "
-        "that anyone could have reached who knew all arrivals and intensities beforehand. 1 is the limit."
+        f"How many times the {facts.objective} of the optimum: the least for whoever knows all arrivals and "
+        "intensities beforehand, or a bound below it. 1 is the limit."
     )
     return Plot("Distance to the limit", to_svg(axis, "ratio"), caption, f"Ratio to the optimum: {said}.")
 

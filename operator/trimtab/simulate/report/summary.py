@@ -27,15 +27,15 @@ def summary(results: Sequence[PolicyResult], found: Mapping[str, Mapping[str, Sa
         if subject.policy in by_policy
     ]
     if saved:
-        sentences.append(f"{subject.policy} took {' and '.join(saved)} than {facts.reference}.")
-    sentences += _quality(subject, base)
+        sentences.append(f"{subject.policy} took {_listed(saved)} than {facts.reference}.")
+    sentences += _quality(subject, base, facts.kind)
     best = _best_other(real, subject)
     if best is not None:
         sentences.append(_against(subject, best, facts))
     if subject.ratio_to_optimum is not None:
         above = 100 * (subject.ratio_to_optimum - 1)
         place = f"{above:.1f} % above" if above >= 0.05 else "at"
-        sentences.append(f"It is {place} the limit: the least that perfect knowledge of the future could reach.")
+        sentences.append(f"In {facts.objective} it is {place} the limit, which takes perfect knowledge of the future.")
     return " ".join(sentences)
 
 
@@ -64,17 +64,20 @@ def _saved(measure: str, saving: Saving) -> str:
     share = 100 * saving.share
     between = ""
     if saving.low is not None and saving.high is not None:
-        ends = sorted((abs(100 * saving.low), abs(100 * saving.high)))
-        same_side = saving.low * saving.high > 0
-        between = f" (95 % interval {ends[0]:.1f} to {ends[1]:.1f} %)" if same_side else " (within chance)"
+        sign = 1 if share >= 0 else -1
+        low, high = sorted((sign * 100 * saving.low, sign * 100 * saving.high))
+        chance = "" if saving.low * saving.high > 0 or low == high else ": it may be chance"
+        between = f" (95 % interval {low:.1f} to {high:.1f} %{chance})"
     return f"{abs(share):.1f} %{between} {less if share >= 0 else more}"
 
 
-def _quality(subject: PolicyResult, base: PolicyResult | None) -> list[str]:
+def _quality(subject: PolicyResult, base: PolicyResult | None, kind: str) -> list[str]:
     said = []
     if subject.slo_attainment is not None:
         than = f" ({base.policy}: {100 * base.slo_attainment:.2f} %)" if base and base.slo_attainment else ""
         said.append(f"{100 * subject.slo_attainment:.2f} % of requests were within the latency target{than}.")
+    elif kind == "elastic" and subject.mean_jct_h is not None:
+        said.append(f"Its jobs took {subject.mean_jct_h:.2f} hours from arrival to end on average.")
     elif subject.mean_wait_h is not None:
         missed = subject.deadline_misses
         late = "" if missed is None else f"; {missed or 'none'} missed {'its' if missed == 1 else 'their'} deadline"
@@ -83,7 +86,8 @@ def _quality(subject: PolicyResult, base: PolicyResult | None) -> list[str]:
 
 
 def _best_other(real: Sequence[PolicyResult], subject: PolicyResult) -> PolicyResult | None:
-    rivals = [result for result in real if result is not subject and result.ratio_to_optimum is not None]
+    rivals = [result for result in real if not _own(result) and result.ratio_to_optimum is not None]
+    rivals = [result for result in rivals if result is not subject]
     if subject.ratio_to_optimum is None or not rivals:
         return None
     return min(rivals, key=lambda result: result.ratio_to_optimum or 0.0)
@@ -96,9 +100,18 @@ def _against(subject: PolicyResult, best: PolicyResult, facts: RunFacts) -> str:
     quality = ""
     if facts.kind == "serving" and best.slo_attainment is not None:
         quality = f" at {100 * best.slo_attainment:.2f} % within the target"
-    elif best.mean_wait_h is not None:
+    elif facts.kind == "training" and best.mean_wait_h is not None:
         quality = f" at a mean wait of {best.mean_wait_h:.1f} hours"
     if abs(change) < 0.05:
         return f"The best other policy, {best.policy}, reached the same{quality}."
     more = "more" if change > 0 else "less"
-    return f"The best other policy, {best.policy}, took {abs(change):.1f} % {more}{quality}."
+    return f"The best other policy, {best.policy}, came to {abs(change):.1f} % {more} {facts.objective}{quality}."
+
+
+def _own(result: PolicyResult) -> bool:
+    """Whether it is a variant of our own policy, no rival."""
+    return result.policy.startswith("trimtab")
+
+
+def _listed(parts: Sequence[str]) -> str:
+    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)

@@ -21,10 +21,6 @@ from trimtab.simulate.results import PolicyResult
 _MEASURES = {"training": (CARBON, COST), "elastic": (COMPLETION, CARBON, COST), "serving": (COST, CARBON)}
 
 
-_WIDE = 80
-"""Columns of a terminal from which on intervals fit in one line."""
-
-
 def write(results: Sequence[PolicyResult], facts: RunFacts, folder: Path) -> dict[str, dict[str, Saving]]:
     """Write `result.json` and `report.html`.
 
@@ -60,21 +56,36 @@ def show(
     console: Console,
 ) -> None:
     """Print the main figures by policy, the summary, and where the whole report is."""
+    measures = [measure for measure, by_policy in found.items() if by_policy]
+    # Intervals for as many measures as there is room for.
+    for intervals in range(len(measures), -1, -1):
+        table = _table(results, found, facts, set(measures[:intervals]))
+        if console.measure(table).maximum <= console.width:
+            break
+    console.print(table)
+    console.print(summary(results, found, facts), highlight=False)
+    console.print(f"Wrote {folder / 'result.json'} and {folder / 'report.html'}", highlight=False, soft_wrap=True)
+
+
+def _table(
+    results: Sequence[PolicyResult],
+    found: Mapping[str, Mapping[str, Saving]],
+    facts: RunFacts,
+    with_interval: set[str],
+) -> Table:
     columns = figures(results, brief=facts.kind)
     measures = [measure for measure, by_policy in found.items() if by_policy]
     table = Table(title=f"Savings are against {facts.reference}" if measures else None, title_justify="left")
     table.add_column("policy", no_wrap=True)
-    for name in (f"{measure.lower()}\nsaved %" for measure in measures):
-        table.add_column(name, justify="right", no_wrap=console.width >= _WIDE)
+    for name in measures:
+        table.add_column(f"{name.lower()}\nsaved %", justify="right", no_wrap=True)
     for column in columns:
         table.add_column(f"{column.name.lower()}\n{column.unit}", justify="right")
     for result in results:
-        saved = [shown_saving(found[measure], result.policy) for measure in measures]
+        saved = [shown_saving(found[name], result.policy, bare=name not in with_interval) for name in measures]
         style = "bold" if result.policy == "trimtab" else None
         table.add_row(result.policy, *saved, *(column.shown(result) for column in columns), style=style)
-    console.print(table)
-    console.print(summary(results, found, facts), highlight=False)
-    console.print(f"Wrote {folder / 'result.json'} and {folder / 'report.html'}", highlight=False, soft_wrap=True)
+    return table
 
 
 def _differs(measure: Measure, results: Sequence[PolicyResult]) -> bool:
