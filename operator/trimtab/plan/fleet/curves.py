@@ -27,15 +27,16 @@ class TimeCurve:
     def at(self, size: FloatArray) -> FloatArray:
         """Time at a size for each row (rows,) or several sizes for each row (rows, n)."""
         wide = size if size.ndim == 2 else size[:, None]
-        points = self.sizes.shape[1]
-        value = np.broadcast_to(self.seconds[:, :1], wide.shape).copy()
-        for i in range(points - 1):
-            low, high = self.sizes[:, i, None], self.sizes[:, i + 1, None]
-            gap = np.maximum(high - low, _RELATIVE)
-            share = np.clip((wide - low) / gap, 0.0, 1.0)
-            value += share * (self.seconds[:, i + 1, None] - self.seconds[:, i, None])
+        last = self.sizes.shape[1] - 1
         beyond = np.maximum(1.0, wide / self.sizes[:, -1, None])
-        value = value * beyond
+        if last == 0:
+            value = self.seconds * beyond
+        else:
+            below = (self.sizes[:, None, 1:last] <= wide[:, :, None]).sum(axis=2)
+            low, high = np.take_along_axis(self.sizes, below, 1), np.take_along_axis(self.sizes, below + 1, 1)
+            at_low, at_high = np.take_along_axis(self.seconds, below, 1), np.take_along_axis(self.seconds, below + 1, 1)
+            share = np.minimum(np.maximum((wide - low) / np.maximum(high - low, _RELATIVE), 0.0), 1.0)
+            value = (at_low + share * (at_high - at_low)) * beyond
         return value if size.ndim == 2 else value[:, 0]
 
     def balance(self, rate: FloatArray, most: FloatArray) -> FloatArray:
@@ -45,15 +46,19 @@ class TimeCurve:
             rate: Arrivals a second at one server (rows,).
             most: Largest size (rows,): taken where no smaller one balances.
         """
-        answer = np.where(rate * self.at(np.ones_like(rate)) <= 1.0, 1.0, np.nan)
-        edges = [np.maximum(1.0, self.sizes[:, i]) for i in range(self.sizes.shape[1])]
-        for low, high in zip([np.ones_like(rate), *edges], [*edges, most], strict=True):
-            high = np.minimum(high, most)
-            at_low, at_high = rate * self.at(low) - low, rate * self.at(high) - high
-            crosses = np.isnan(answer) & (high > low) & (at_low > 0.0) & (at_high <= 0.0)
-            share = np.where(crosses, at_low / np.where(crosses, at_low - at_high, 1.0), 0.0)
-            answer = np.where(crosses, low + share * (high - low), answer)
-        return np.where(np.isnan(answer), most, np.minimum(answer, most))
+        ones, limit = np.ones((len(rate), 1)), most[:, None]
+        at_ends = self.at(np.concatenate((ones, limit), axis=1))
+        sizes = np.concatenate((ones, np.minimum(self.sizes, limit), limit), axis=1)
+        inside = np.where(self.sizes < limit, self.seconds, at_ends[:, 1:])
+        excess = rate[:, None] * np.concatenate((at_ends[:, :1], inside, at_ends[:, 1:]), axis=1) - sizes
+        keeps_up = excess <= 0.0
+        high = np.maximum(1, keeps_up.argmax(axis=1))[:, None]
+        before, after = np.take_along_axis(excess, high - 1, 1), np.take_along_axis(excess, high, 1)
+        low_size, high_size = np.take_along_axis(sizes, high - 1, 1), np.take_along_axis(sizes, high, 1)
+        crosses = (before > 0.0) & (after <= 0.0)
+        share = np.where(crosses, before / np.where(crosses, before - after, 1.0), 0.0)
+        balanced = (low_size + share * (high_size - low_size))[:, 0]
+        return np.asarray(np.where(keeps_up[:, 0], 1.0, np.where(keeps_up.any(axis=1), balanced, most)))
 
 
 @dataclass(frozen=True)

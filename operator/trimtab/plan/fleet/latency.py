@@ -129,6 +129,8 @@ def _execution(curves: Curves, at: Flow, quantile: FloatArray) -> tuple[FloatArr
 
 def _sequences(curves: Curves, at: Flow) -> FloatArray:
     """Sequences that a replica decodes at a time, on average; at most as many as there are slots."""
+    if not np.isfinite(curves.slots).any():
+        return np.zeros_like(at.rate)
     per_token_rate = at.rate * curves.tokens / np.maximum(1.0 - at.busy, 1e-9)
     limit = np.where(np.isfinite(curves.slots), curves.slots, 1.0)
     alone = per_token_rate * curves.decoding.at(np.ones_like(limit))
@@ -138,6 +140,8 @@ def _sequences(curves: Curves, at: Flow) -> FloatArray:
 def _slots(curves: Curves, at: Flow, quantile: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Quantile and mean of the wait for a slot of a language model; 0 where there are none."""
     has_slots = np.isfinite(curves.slots)
+    if not has_slots.any():
+        return np.zeros_like(at.rate), np.zeros_like(at.rate)
     limit = np.where(has_slots, curves.slots, 1.0)
     held = _sequences(curves, at) + at.busy
     used = held / limit

@@ -16,7 +16,7 @@ IntArray = npt.NDArray[np.intp]
 BoolArray = npt.NDArray[np.bool_]
 
 _SLACK = 1.0 + 1e-9
-_NEARLY = 1.05
+_NEARLY = 1.1
 """Where a target is out of reach, a latency within this factor of the best one is as good."""
 
 
@@ -237,14 +237,15 @@ def size(ways: Ways, load: FloatArray, least: FloatArray) -> Sizes:
 
 
 def _fewest_or_nearest(ways: Ways, load: FloatArray, most: FloatArray) -> FloatArray:
-    """Fewest replicas that hold the target with its margin; where `most` do not, fewest that come as near as `most`."""
+    """Fewest replicas that hold the target with its margin; where `most` do not, without it, or come nearly as near."""
     enough = fewest_replicas(ways.curves, load, ways.planned_seconds, ways.quantile, ways.pooled, most)
     missing = np.flatnonzero(~np.isfinite(enough))
     if not missing.size:
         return enough
     curves, pooled, quantile = ways.curves.take(missing), ways.pooled[missing], ways.quantile[missing]
     best = latency_seconds(curves, load[missing], most[missing], quantile, pooled)
-    near = fewest_replicas(curves, load[missing], best * _NEARLY, quantile, pooled, most[missing])
+    bound = np.maximum(ways.bound_seconds[missing], best * _NEARLY)
+    near = fewest_replicas(curves, load[missing], bound, quantile, pooled, most[missing])
     enough[missing] = np.where(np.isfinite(near) & np.isfinite(best), near, most[missing])
     return enough
 
