@@ -9,7 +9,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +38,8 @@ class Setting:
     seed: int = 0
     grams_per_kwh: FloatArray | None = None
     """Carbon intensity in each hour from the start; the last holds on."""
+    before: FloatArray = field(default_factory=lambda: np.zeros(0))
+    """Requests a second in the control intervals before the run, which policies are told of."""
 
     def intensity(self, seconds: float) -> float:
         """Carbon intensity at a time; 0 without data."""
@@ -109,7 +111,9 @@ class _Simulation:
         self._ledger = Ledger(intervals, setting.interval_seconds)
         self._fleet = Fleet(options, self._ledger, setting.seed)
         bins = (requests.seconds // setting.interval_seconds).astype(np.int64)
-        self._rates = np.bincount(np.minimum(bins, intervals - 1), minlength=intervals) / setting.interval_seconds
+        self._rates: FloatArray = (
+            np.bincount(np.minimum(bins, intervals - 1), minlength=intervals) / setting.interval_seconds
+        )
         self._latency: list[float] = [math.inf] * count
         self._option = [-1] * count
         self._times: list[float] = requests.seconds.tolist()
@@ -240,7 +244,7 @@ class _Simulation:
             now_seconds=now,
             window_seconds=window,
             requests_per_second=(self._next - self._arrived_then) / window,
-            rates=self._rates[:closed],
+            rates=np.concatenate((self._setting.before, self._rates[:closed])),
             interval_seconds=setting.interval_seconds,
             concurrency=self._concurrency / window,
             waiting=len(self._fleet.central) + sum(replica.waiting() for replica in self._fleet.replicas),

@@ -50,6 +50,11 @@ class Observation:
     grams_per_kwh: float
     """Carbon intensity now; 0 when the run has no carbon data."""
 
+    def recent_rate(self, window_seconds: float) -> float:
+        """Requests a second over the last control intervals that make up a window."""
+        rates = self.rates[-max(round(window_seconds / self.interval_seconds), 1) :]
+        return float(np.mean(rates)) if len(rates) else self.requests_per_second
+
     def replicas(self, option: int) -> int:
         """Replicas of an option, ready or starting."""
         return self.options[option].ready + self.options[option].starting
