@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.simulate.report.runs import result
@@ -26,6 +26,7 @@ def test_the_completion_time_and_the_cost_are_measures_too() -> None:
     assert savings(run, "slow", COST, blocks=False, seed=1)["fast"].share == 0
 
 
+@settings(max_examples=25)
 @given(st.integers(0, 2**32 - 1), st.integers(2, 60), st.booleans())
 def test_an_interval_lies_within_the_extremes_and_depends_on_the_seed_alone(seed: int, jobs: int, blocks: bool) -> None:
     rng = np.random.default_rng(seed)

@@ -164,3 +164,14 @@ def test_the_terminal_gets_the_main_figures_and_where_the_rest_is(tmp_path: Path
     assert "0.8000" in row
     assert "1.050" in row
     assert said.rstrip().endswith(f"Wrote {tmp_path / 'result.json'} and {tmp_path / 'report.html'}")
+
+
+def test_a_narrow_terminal_gets_savings_without_intervals(tmp_path: Path) -> None:
+    results, facts = training_run()
+    found = write(results, facts, tmp_path)
+    for width, interval in ((100, True), (60, False)):
+        screen = io.StringIO()
+        show(results, found, facts, tmp_path, Console(file=screen, width=width))
+        row = next(line for line in screen.getvalue().splitlines() if "trimtab" in line)
+        assert ("30.0 (30.0 to 30.0)" in row) is interval
+        assert "30.0" in row

@@ -21,6 +21,10 @@ from trimtab.simulate.results import PolicyResult
 _MEASURES = {"training": (CARBON, COST), "elastic": (COMPLETION, CARBON, COST), "serving": (COST, CARBON)}
 
 
+_ENDLESS = 10_000
+"""A terminal on which any table fits: what a table would take if it could."""
+
+
 def write(results: Sequence[PolicyResult], facts: RunFacts, folder: Path) -> dict[str, dict[str, Saving]]:
     """Write `result.json` and `report.html`.
 
@@ -60,7 +64,7 @@ def show(
     # Intervals for as many measures as there is room for.
     for intervals in range(len(measures), -1, -1):
         table = _table(results, found, facts, set(measures[:intervals]))
-        if console.measure(table).maximum <= console.width:
+        if console.measure(table, options=console.options.update(max_width=_ENDLESS)).maximum <= console.width:
             break
     console.print(table)
     console.print(summary(results, found, facts), highlight=False)
