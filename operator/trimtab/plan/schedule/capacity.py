@@ -132,7 +132,9 @@ class Capacity:
         taken: list[tuple[int, int, npt.NDArray[np.bool_], float]] = []
         if not full.all():
             slots = want.slots.tolist()
-            for index in np.flatnonzero(~full).tolist():
+            # The mode with fewest places chooses first where two share a slot.
+            partial = np.flatnonzero(~full)
+            for index in partial[np.argsort(-units[partial], kind="stable")].tolist():
                 slot = slots[index]
                 late = self._wants_late(want, index)
                 found = self._part(row, want, index, float(window[slot]), late, parts.get(slot, []), taken)

@@ -4,15 +4,21 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from trimtab.plan.schedule.budgets import Purses
 from trimtab.plan.schedule.capacity import Capacity, Piece, Want
-from trimtab.plan.schedule.problem import FloatArray
+from trimtab.plan.schedule.fill import TOLERANCE
+from trimtab.plan.schedule.problem import Budget, FloatArray
 from trimtab.plan.schedule.respond import Asked, respond
-from trimtab.plan.schedule.tables import IntArray, Tables
+from trimtab.plan.schedule.tables import BoolArray, IntArray, Tables
 
 _TOGETHER = 400
 """Jobs that choose at the same time. The later of them may find the place taken, and choose again."""
-_ROUNDS = 6
-"""Choices of a group before the rest choose one by one."""
+_ALL_TOGETHER = 1000
+"""The same where no pool is bounded."""
+_FEW = 0.95
+"""Share of a group that finds its places taken, above which the rest choose one by one."""
+_NOTHING_LEFT = 1e-6
+"""Share of a job's work for which there is still money, below which it gets none."""
 
 
 @dataclass
@@ -21,99 +27,123 @@ class Placement:
 
     pieces: list[list[Piece]]
     short: FloatArray
-    """(J) Work that found no place in the horizon."""
-    missed: FloatArray
-    """(J) 1 where a deadline left no way."""
+    """(J) Work that found no place in the horizon, or no money."""
+    missed: BoolArray
+    """(J) Where the deadline left no way."""
     displaced: set[int] = field(default_factory=set)
     """Jobs that found the place of their first choice taken."""
+    cut: set[int] = field(default_factory=set)
+    """Jobs whose budget does not suffice."""
+
+    @staticmethod
+    def empty(tables: Tables) -> "Placement":
+        """Nothing placed yet."""
+        jobs = tables.job_count
+        return Placement([[] for _ in range(jobs)], np.zeros(jobs), np.zeros(jobs, dtype=np.bool_))
 
 
-def urgency(tables: Tables, priority: IntArray, deadline: FloatArray, keys: list[str]) -> IntArray:
-    """The order in which jobs choose: by priority, then least slack for its size, then by key."""
+def urgency(tables: Tables) -> IntArray:
+    """The order in which jobs choose: by priority, then least slack for the size, then largest, then as they came."""
     fastest = tables.rate.max(axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
         need = np.where(fastest > 0.0, tables.work / fastest, 0.0) + tables.switch
-        slack = (deadline - tables.earliest - need) / np.maximum(need, 1e-9)
+        slack = (tables.deadline - tables.earliest - need) / np.maximum(need, 1e-9)
     slack = np.where(tables.hard_ceiling, np.inf, slack)
-    rank = np.argsort(np.argsort(np.array(keys), kind="stable"), kind="stable") if keys else np.zeros(0, dtype=np.int64)
-    return np.lexsort((rank, -need * tables.units.max(axis=1, initial=0.0), slack, -priority))
+    size = need * tables.units.max(axis=1, initial=0.0)
+    return np.lexsort((np.arange(tables.job_count), -size, slack, -tables.priority))
 
 
 def place(
     tables: Tables,
-    capacity: Capacity,
     order: Asked,
-    priority: IntArray,
     unit_price: FloatArray | None,
     first: dict[int, Want] | None = None,
+    budgets: tuple[Budget, ...] = (),
+    keys: tuple[str, ...] = (),
 ) -> Placement:
     """Place all jobs, in their order.
 
     Args:
         tables: The problem.
-        capacity: What is free; what the jobs take is taken from it.
         order: The jobs, first come first.
-        priority: (J) By job.
         unit_price: (P, T) Shadow prices of capacity that steer the choice.
         first: What some jobs try first, found by the linear programme: it fits all but gangs and parts of slots.
+        budgets: What the jobs may spend together.
+        keys: (J) Keys of the jobs, by which budgets know them.
     """
-    jobs = tables.job_count
-    placement = Placement([[] for _ in range(jobs)], np.zeros(jobs), np.zeros(jobs))
+    placement = Placement.empty(tables)
+    placing = _Placing(tables, Capacity(tables), Purses(tables, budgets, keys), unit_price, placement)
     if first:
-        order = _take(tables, capacity, order, first, placement)
-    at, count = 0, len(order.rows)
-    size = _TOGETHER if capacity.bounded else 1000
-    while at < count:
-        group = order.pick(np.arange(at, min(at + size, count)))
-        at += len(group.rows)
-        rounds = 0
+        order = placing.take(order, first)
+    for part in order.chunks(_TOGETHER if placing.capacity.bounded else _ALL_TOGETHER):
+        group, one_by_one = part, False
         while len(group.rows):
-            one = rounds >= _ROUNDS
-            head = group.pick(np.arange(1)) if one else group
-            left = _choose(tables, capacity, head, priority, unit_price, placement)
-            group = group.pick(np.arange(1, len(group.rows))) if one else group.pick(left)
-            rounds += 1
+            head = group.pick(np.arange(1)) if one_by_one else group
+            left = placing.choose(head)
+            if one_by_one and len(left.rows):
+                left = placing.choose(left, one_mode=True)
+            # Where hardly any gets what it chose, all but the first choose in vain.
+            one_by_one = one_by_one or len(left.rows) > _FEW * len(group.rows)
+            group = left.then(group.pick(np.arange(len(head.rows), len(group.rows))))
     return placement
 
 
-def _choose(
-    tables: Tables,
-    capacity: Capacity,
-    group: Asked,
-    priority: IntArray,
-    unit_price: FloatArray | None,
-    placement: Placement,
-) -> IntArray:
-    """Let a group choose; returns the positions of those who have to choose again."""
-    answers = respond(tables, capacity, group, unit_price)
-    left: list[int] = []
-    level: int | None = None
-    for position, row in enumerate(group.rows.tolist()):
-        # Once a job found its place taken, none of a lower priority may go before it.
-        pieces = None
-        if level is None or priority[row] >= level:
-            pieces = capacity.claim(row, answers.wants[position], answers.windows[position])
-        if pieces is None:
-            left.append(position)
-            if level is None or priority[row] > level:
-                level = int(priority[row])
-            placement.displaced.add(row)
-            continue
-        placement.pieces[row] = pieces
-        placement.short[row] = answers.short[position]
-        placement.missed[row] = float(answers.missed[position])
-    return np.array(left, dtype=np.int64)
+@dataclass
+class _Placing:
+    """The state of placing."""
 
+    tables: Tables
+    capacity: Capacity
+    purses: Purses
+    unit_price: FloatArray | None
+    placement: Placement
 
-def _take(tables: Tables, capacity: Capacity, order: Asked, first: dict[int, Want], placement: Placement) -> Asked:
-    """Let the jobs take what the linear programme gave them; returns those for whom it does not fit."""
-    windows = tables.window(order.rows, order.deadline)
-    left = []
-    for position, row in enumerate(order.rows.tolist()):
-        pieces = capacity.claim(row, first[row], windows[position]) if row in first else None
-        if pieces is None:
-            left.append(position)
-            placement.displaced.add(row)
-        else:
-            placement.pieces[row] = pieces
-    return order.pick(np.array(left, dtype=np.int64))
+    def choose(self, group: Asked, one_mode: bool = False) -> Asked:
+        """Let a group choose; returns those who have to choose again, and how much work they may ask for."""
+        answers = respond(self.tables, self.capacity, group, self.unit_price, one_mode)
+        work = group.work.copy()
+        left: list[int] = []
+        level: int | None = None
+        for position, row in enumerate(group.rows.tolist()):
+            # Once a job found its place taken, none of a lower priority may go before it.
+            if level is not None and self.tables.priority[row] < level:
+                left.append(position)
+                continue
+            want = answers.wants[position]
+            share = self.purses.share(row, want)
+            if share < 1.0:
+                # The budget allows less: the cheapest of the work, never more than that share of it.
+                self.placement.cut.add(row)
+                work[position] *= share * (1.0 - TOLERANCE)
+                if share <= _NOTHING_LEFT:
+                    self.placement.short[row] = self.tables.work[row]
+                    continue
+            pieces = self.capacity.claim(row, want, answers.windows[position]) if share >= 1.0 else None
+            if pieces is None:
+                left.append(position)
+                if share >= 1.0:
+                    level = int(self.tables.priority[row])
+                    self.placement.displaced.add(row)
+                continue
+            self.purses.pay(row, want)
+            self.placement.pieces[row] = pieces
+            self.placement.short[row] = answers.short[position] + self.tables.work[row] - group.work[position]
+            self.placement.missed[row] = bool(answers.missed[position])
+        return Asked(group.rows[left], work[left], group.deadline[left])
+
+    def take(self, order: Asked, first: dict[int, Want]) -> Asked:
+        """Let the jobs take what the linear programme gave them; returns those for whom it does not fit."""
+        windows = self.tables.window(order.rows, order.deadline)
+        left = []
+        for position, row in enumerate(order.rows.tolist()):
+            want = first.get(row)
+            pieces = None
+            if want is not None and self.purses.share(row, want) >= 1.0:
+                pieces = self.capacity.claim(row, want, windows[position])
+            if want is None or pieces is None:
+                left.append(position)
+                self.placement.displaced.add(row)
+                continue
+            self.purses.pay(row, want)
+            self.placement.pieces[row] = pieces
+        return order.pick(np.array(left, dtype=np.int64))

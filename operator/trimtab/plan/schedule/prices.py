@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from trimtab.plan.schedule.capacity import Capacity
-from trimtab.plan.schedule.fill import Filled, fill
+from trimtab.plan.schedule.fill import fill
 from trimtab.plan.schedule.problem import FloatArray
 from trimtab.plan.schedule.respond import Asked, objective, rooms
 from trimtab.plan.schedule.tables import IntArray, Tables
@@ -25,12 +25,16 @@ _CHUNK = 1000
 
 @dataclass(frozen=True)
 class Market:
-    """What the jobs ask for at some prices."""
+    """What the jobs ask for at some prices, each for itself, starts and their cost left out."""
 
-    value: float
-    """The dual value, US dollars."""
+    value: FloatArray
+    """(n) Least objective of each job at these prices, US dollars."""
     load: FloatArray
     """(P, T) Unit-hours that are asked for."""
+    short: FloatArray
+    """(n) Work for which a job's window has no room."""
+    marginal: FloatArray
+    """(n) Cost of the last unit of work."""
 
 
 def demand(
@@ -38,40 +42,56 @@ def demand(
     capacity: Capacity,
     asked: Asked,
     unit_price: FloatArray | None,
-    extra: FloatArray | None = None,
     weight: FloatArray | None = None,
-) -> tuple[Market, Filled]:
-    """What the jobs ask for at these prices, and the value of the dual without its capacity term."""
+) -> Market:
+    """What the jobs ask for at these prices."""
+    parts = [_demand(tables, capacity, part, unit_price, weight) for part in asked.chunks(_CHUNK)]
+    if len(parts) == 1:
+        return parts[0]
+    return Market(
+        np.concatenate([part.value for part in parts]),
+        np.sum([part.load for part in parts], axis=0),
+        np.concatenate([part.short for part in parts]),
+        np.concatenate([part.marginal for part in parts]),
+    )
+
+
+def _demand(
+    tables: Tables, capacity: Capacity, asked: Asked, unit_price: FloatArray | None, weight: FloatArray | None
+) -> Market:
     window = tables.window(asked.rows, asked.deadline)
-    hours = rooms(tables, capacity, asked.rows, window)
-    cost = objective(tables, asked.rows, unit_price, extra)
-    filled = fill(cost, hours, tables.rate[asked.rows], asked.work)
+    cost = relaxed_objective(tables, asked, unit_price)
+    filled = fill(cost, rooms(tables, capacity, asked.rows, window), tables.rate[asked.rows], asked.work)
     job, slot, step = np.nonzero(filled.hours > 0.0)
     mode, run = filled.mode[job, slot, step], filled.hours[job, slot, step]
+    row = asked.rows[job]
+    value = np.bincount(job, cost[job, mode, slot] * run, len(asked.rows)).astype(np.float64)
     if weight is not None:
         run = run * weight[job]
-    row = asked.rows[job]
     at = tables.pool[row, mode] * tables.slot_count + slot
     load = np.bincount(at, run * tables.units[row, mode], tables.free_units.size).astype(np.float64)
-    load = load.reshape(tables.free_units.shape)
-    return Market(float((cost[job, mode, slot] * run).sum()), load), filled
+    return Market(value, load.reshape(tables.free_units.shape), filled.short, filled.marginal)
+
+
+def relaxed_objective(tables: Tables, asked: Asked, unit_price: FloatArray | None) -> FloatArray:
+    """The objective of an hour with delay spread over the work: done at an instant, it costs its share of that delay.
+
+    No job ends before the mean instant of its work, so that this is never more than what delay costs: the mean busy
+    time relaxation of M. X. Goemans, M. Queyranne, A. S. Schulz, M. Skutella and Y. Wang, "Single machine scheduling
+    with release dates" (SIAM Journal on Discrete Mathematics, 2002).
+    """
+    cost = objective(tables, asked.rows, unit_price)
+    if tables.delay[asked.rows].any():
+        share = tables.delay[asked.rows][:, None] * tables.rate[asked.rows] / asked.work[:, None]
+        cost = (
+            cost + share[:, :, None] * np.maximum(tables.edges[:-1], tables.earliest[asked.rows][:, None])[:, None, :]
+        )
+    return cost
 
 
 def supply(tables: Tables) -> FloatArray:
     """(P, T) Unit-hours that there are; infinite where there is no limit."""
     return tables.free_units * tables.hours[None, :]
-
-
-def dual_value(tables: Tables, capacity: Capacity, asked: Asked, unit_price: FloatArray | None) -> float:
-    """A bound below the objective of every schedule that does this work by these deadlines, US dollars."""
-    total = 0.0
-    for at in range(0, len(asked.rows), _CHUNK):
-        part = asked.pick(np.arange(at, min(at + _CHUNK, len(asked.rows))))
-        total += demand(tables, capacity, part, unit_price)[0].value
-    if unit_price is not None:
-        room = supply(tables)
-        total -= float((unit_price * np.where(np.isfinite(room), room, 0.0)).sum())
-    return total
 
 
 def overloaded(tables: Tables, load: FloatArray) -> bool:
@@ -103,8 +123,8 @@ def subgradient_prices(tables: Tables, capacity: Capacity, asked: Asked) -> Floa
     price = np.zeros_like(room)
     best, best_value, ahead = price, -np.inf, 0.0
     for step in range(_STEPS):
-        market, _ = demand(tables, capacity, part, price, weight=weight)
-        value = market.value - float((price * room).sum())
+        market = demand(tables, capacity, part, price, weight)
+        value = float((market.value * weight).sum() - (price * room).sum())
         if step == 0:
             ahead = 0.01 * abs(value)
         elif value > best_value + 0.3 * ahead:

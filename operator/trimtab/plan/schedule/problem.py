@@ -139,4 +139,7 @@ class Schedule:
     usd: float
     grams: float
     lower_bound_usd: float
-    """No schedule costs less (priced): from the Lagrangian dual. The gap says how far from the best this may be."""
+    """No schedule that does the same work by the same times has a lower objective: from the Lagrangian dual."""
+    objective_usd: float = 0.0
+    """Money, carbon at its price and delay at its worth, of all that finishes. How far it is above the bound says how
+    far from the best this may be."""

@@ -11,8 +11,9 @@ import numpy as np
 
 from trimtab.plan.highs import QuietHighs
 from trimtab.plan.schedule.capacity import Capacity, Want
+from trimtab.plan.schedule.prices import relaxed_objective
 from trimtab.plan.schedule.problem import FloatArray
-from trimtab.plan.schedule.respond import Asked, objective, rooms
+from trimtab.plan.schedule.respond import Asked, rooms
 from trimtab.plan.schedule.tables import IntArray, Tables
 
 MOST_COLUMNS = 12_000
@@ -48,7 +49,7 @@ def solve_programme(tables: Tables, capacity: Capacity, asked: Asked, rank: IntA
     """
     window = tables.window(asked.rows, asked.deadline)
     hours = rooms(tables, capacity, asked.rows, window)
-    cost = objective(tables, asked.rows, None, None)
+    cost = relaxed_objective(tables, asked, None)
     job, mode, slot = np.nonzero(hours > 0.0)
     row = asked.rows[job]
     rate, units, pool = tables.rate[row, mode], tables.units[row, mode], tables.pool[row, mode]

@@ -30,6 +30,19 @@ class Asked:
         """Some of them."""
         return Asked(self.rows[which], self.work[which], self.deadline[which])
 
+    def then(self, other: "Asked") -> "Asked":
+        """These, and others after them."""
+        return Asked(
+            np.concatenate([self.rows, other.rows]),
+            np.concatenate([self.work, other.work]),
+            np.concatenate([self.deadline, other.deadline]),
+        )
+
+    def chunks(self, size: int) -> list["Asked"]:
+        """All of them, so many at a time; one empty part where there are none."""
+        count = len(self.rows)
+        return [self.pick(np.arange(at, min(at + size, count))) for at in range(0, max(count, 1), size)]
+
 
 @dataclass(frozen=True)
 class Responses:
@@ -44,11 +57,9 @@ class Responses:
     """(n) The deadline left no way; the plan finishes as early as it can."""
 
 
-def objective(tables: Tables, rows: IntArray, unit_price: FloatArray | None, extra: FloatArray | None) -> FloatArray:
+def objective(tables: Tables, rows: IntArray, unit_price: FloatArray | None) -> FloatArray:
     """What decides between hours, (rows, M, T): the priced cost, and what an hour above the ceiling costs on top."""
     cost = tables.priced(rows, unit_price)
-    if extra is not None:
-        cost = cost + extra
     if np.isfinite(tables.ceiling[rows]).any():
         cost = cost + np.where(tables.above_ceiling(rows), ceiling_penalty(cost), 0.0)
     return cost
@@ -71,7 +82,7 @@ def respond(
     capacity: Capacity,
     asked: Asked,
     unit_price: FloatArray | None = None,
-    extra: FloatArray | None = None,
+    one_mode: bool = False,
 ) -> Responses:
     """The best plan of each job in what is left; where its deadline leaves none, the earliest finish.
 
@@ -80,9 +91,9 @@ def respond(
         capacity: What is left.
         asked: The jobs.
         unit_price: (P, T) Shadow prices of capacity.
-        extra: (n, M, T) What an hour of each job costs on top, the shadow prices of its budgets.
+        one_mode: No slot is shared by two modes: what is then wanted fits for certain.
     """
-    answer = cheapest(tables, capacity, asked, unit_price, extra)
+    answer = cheapest(tables, capacity, asked, unit_price, one_mode)
     missed = answer.short > 0.0
     if missed.any():
         late = np.flatnonzero(missed)
@@ -91,7 +102,7 @@ def respond(
     if len(hurried):
         part = asked.pick(hurried)
         part = Asked(part.rows, part.work, best_deadlines(tables, capacity, part, unit_price))
-        answer.replace(hurried, cheapest(tables, capacity, part, unit_price, None if extra is None else extra[hurried]))
+        answer.replace(hurried, cheapest(tables, capacity, part, unit_price, one_mode))
     return Responses(tuple(answer.wants), answer.windows, answer.short, missed)
 
 
@@ -112,25 +123,37 @@ class Answer:
 
 
 def cheapest(
-    tables: Tables, capacity: Capacity, asked: Asked, unit_price: FloatArray | None, extra: FloatArray | None
+    tables: Tables, capacity: Capacity, asked: Asked, unit_price: FloatArray | None, one_mode: bool = False
 ) -> Answer:
     """The least-cost hours by the deadline, and what of the work finds no room."""
     rows = asked.rows
     window = tables.window(rows, asked.deadline)
-    cost = objective(tables, rows, unit_price, extra)
+    cost = objective(tables, rows, unit_price)
     switches = tables.switch[rows] > 0.0
     if not switches.any():
-        filled = fill(cost, rooms(tables, capacity, rows, window), tables.rate[rows], asked.work)
+        hours = rooms(tables, capacity, rows, window)
+        if one_mode:
+            hours = _one_mode(cost, hours, tables.rate[rows])
+        filled = fill(cost, hours, tables.rate[rows], asked.work)
         return Answer(_wants(filled), window, filled.short)
     answer = Answer([NOTHING] * len(rows), window, np.zeros(len(rows)))
     plain, costly = np.flatnonzero(~switches), np.flatnonzero(switches)
     if len(plain):
         hours = rooms(tables, capacity, rows[plain], window[plain])
+        if one_mode:
+            hours = _one_mode(cost[plain], hours, tables.rate[rows[plain]])
         filled = fill(cost[plain], hours, tables.rate[rows[plain]], asked.work[plain])
         answer.replace(plain, Answer(_wants(filled), window[plain], filled.short))
     done = fill_switching(switching(tables, capacity, asked.pick(costly), cost[costly], window[costly]))
     answer.replace(costly, Answer(done.wants, window[costly], done.short))
     return answer
+
+
+def _one_mode(cost: FloatArray, hours: FloatArray, rate: FloatArray) -> FloatArray:
+    """Only the hours of the mode in which a slot does most work, the cheaper of equals."""
+    work = hours * rate[:, :, None]
+    best = (work - 1e-9 * cost / np.maximum(cost.max(), 1e-300) * work).argmax(axis=1)
+    return np.asarray(np.where(np.arange(hours.shape[1])[None, :, None] == best[:, None, :], hours, 0.0))
 
 
 def earliest(tables: Tables, capacity: Capacity, asked: Asked) -> Answer:
@@ -201,8 +224,8 @@ def _outlay(
     """The objective of each job's best plan by a deadline, delay aside; infinite where there is none."""
     # A hair later, so that rounding does not make the earliest finish impossible.
     part = Asked(asked.rows, asked.work, np.minimum(deadline * (1.0 + 1e-9), tables.edges[-1]))
-    answer = cheapest(tables, capacity, part, unit_price, None)
-    cost = objective(tables, asked.rows, unit_price, None)
+    answer = cheapest(tables, capacity, part, unit_price)
+    cost = objective(tables, asked.rows, unit_price)
     total = [float((cost[i, want.modes, want.slots] * want.hours).sum()) for i, want in enumerate(answer.wants)]
     return np.where(answer.short > 0.0, np.inf, np.array(total))
 

@@ -1,48 +1,112 @@
 """Solves the scheduling problem: a plan for each job, and a bound that says how far from the best it may be."""
 
 import math
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from trimtab.plan.schedule.bound import lower_bound
+from trimtab.plan.schedule.budgets import price_budgets
 from trimtab.plan.schedule.capacity import Capacity, Piece, Want
+from trimtab.plan.schedule.explain import Explanation, Outcome, explain
 from trimtab.plan.schedule.place import Placement, place, urgency
-from trimtab.plan.schedule.prices import demand, dual_value, overloaded, subgradient_prices
+from trimtab.plan.schedule.prices import Market, demand, overloaded, subgradient_prices
 from trimtab.plan.schedule.problem import FloatArray, JobSchedule, Schedule, SchedulingProblem, SlotRun
 from trimtab.plan.schedule.programme import MOST_COLUMNS, Solution, columns, solve_programme
 from trimtab.plan.schedule.respond import Asked
 from trimtab.plan.schedule.tables import IntArray, Tables, build_tables
 
+_REPLACINGS = 4
+"""Times that all jobs are placed anew because one missed a deadline that it could keep."""
+_PLACEMENTS = 1200
+"""Jobs that are placed anew for that, all times together: many jobs are placed once."""
+_ROUNDING_HOURS = 1e-7
+_NONE = Explanation()
+
 
 def solve(problem: SchedulingProblem) -> Schedule:
     """The plan of all jobs at least money, priced carbon and priced delay.
 
+    Each job has the cheapest hours that do its work by its deadline, at prices of capacity and of budgets that let all
+    of them fit; where no deadline can be kept, the earliest finish. Capacity holds at every instant, gangs run whole.
+
     Raises:
         ValueError: A series of a pool does not fit the slots.
     """
-    if not problem.jobs:
-        return Schedule((), 0.0, 0.0, 0.0)
     tables = build_tables(problem)
-    priority = np.array([job.priority for job in problem.jobs], dtype=np.int64)
-    order = urgency(tables, priority, tables.deadline, [job.key for job in problem.jobs])
+    keys = tuple(job.key for job in problem.jobs)
+    order = urgency(tables)
     order = order[(tables.work[order] > 0.0) & tables.valid[order].any(axis=1)]
     asked = Asked(order, tables.work[order], tables.deadline[order])
+    if not len(order):
+        return _schedule(problem, tables, Placement.empty(tables), asked, _Steered(tables, None, {}, 0.0), None)
+    steered, alone = _steer(problem, tables, keys, asked)
+    placement = _place_all(problem, steered, keys, asked, alone)
+    return _schedule(problem, tables, placement, asked, steered, alone)
+
+
+@dataclass(frozen=True)
+class _Steered:
+    """The prices that steer the jobs."""
+
+    tables: Tables
+    """The problem, budgets priced in."""
+    unit_price: FloatArray | None
+    """(P, T) Price of capacity."""
+    first: dict[int, Want]
+    """What some jobs try first."""
+    budgets_usd: float
+    """What the budgets are worth at their prices."""
+
+
+def _steer(problem: SchedulingProblem, tables: Tables, keys: tuple[str, ...], asked: Asked) -> tuple[_Steered, Market]:
+    """Find the prices; also what each job would do had it all the capacity for itself."""
+    worth = 0.0
+    if problem.budgets:
+        priced = price_budgets(tables, problem.budgets, keys, asked)
+        tables, worth = priced.tables, priced.constant
     capacity = Capacity(tables)
-    market, filled = demand(tables, capacity, asked, None)
-    guide = None
-    if capacity.bounded and overloaded(tables, market.load):
-        guide = _guide(tables, capacity, asked, priority, filled.short)
-    placement = place(
-        tables, capacity, asked, priority, guide.unit_price if guide else None, guide.wants if guide else None
-    )
-    return _schedule(problem, tables, placement, asked, guide.unit_price if guide else None)
+    alone = demand(tables, capacity, asked, None)
+    if not capacity.bounded or not overloaded(tables, alone.load):
+        return _Steered(tables, None, {}, worth), alone
+    guide = _guide(tables, capacity, asked, alone.short)
+    return _Steered(tables, guide.unit_price, guide.wants, worth), alone
 
 
-def _guide(tables: Tables, capacity: Capacity, asked: Asked, priority: IntArray, short: FloatArray) -> Solution:
+def _place_all(
+    problem: SchedulingProblem, steered: _Steered, keys: tuple[str, ...], asked: Asked, alone: Market
+) -> Placement:
+    """Place the jobs; where one misses a deadline that it could keep, again, with it ahead of its equals.
+
+    The search by moving what went wrong to the front is D. E. Joslin and D. P. Clements, "Squeaky Wheel Optimization"
+    (Journal of Artificial Intelligence Research, 1999).
+    """
+    tables = steered.tables
+    possible = {row for row, short in zip(asked.rows.tolist(), alone.short.tolist(), strict=True) if short <= 0.0}
+    best: tuple[int, Placement] | None = None
+    blame = np.zeros(tables.job_count)
+    attempts = 1 + min(_REPLACINGS, _PLACEMENTS // len(asked.rows))
+    for _ in range(attempts):
+        order = asked.pick(np.lexsort((np.arange(len(asked.rows)), -blame[asked.rows], -tables.priority[asked.rows])))
+        first = {row: want for row, want in steered.first.items() if not blame.any()}
+        placement = place(tables, order, steered.unit_price, first, problem.budgets, keys)
+        wrong = [row for row in np.flatnonzero(placement.missed | (placement.short > 0.0)).tolist() if row in possible]
+        wrong = [row for row in wrong if row not in placement.cut]
+        if best is None or len(wrong) < best[0]:
+            best = len(wrong), placement
+        if not wrong:
+            break
+        blame[wrong] += 1.0
+    assert best is not None
+    return best[1]
+
+
+def _guide(tables: Tables, capacity: Capacity, asked: Asked, short: FloatArray) -> Solution:
     """Prices of capacity, and for a small problem what each job would take of it."""
     # A job whose deadline cannot be met even alone asks for all of the horizon.
     reachable = Asked(asked.rows, asked.work, np.where(short > 0.0, tables.edges[-1], asked.deadline))
     if columns(tables, reachable) <= MOST_COLUMNS:
-        rank = np.unique(priority[asked.rows], return_inverse=True)[1]
+        rank = np.unique(tables.priority[asked.rows], return_inverse=True)[1]
         solution = solve_programme(tables, capacity, reachable, rank)
         if solution is not None:
             return Solution(
@@ -50,46 +114,98 @@ def _guide(tables: Tables, capacity: Capacity, asked: Asked, priority: IntArray,
                 {
                     row: want
                     for index, (row, want) in enumerate(solution.wants.items())
-                    if short[index] <= 0.0 and done(tables, row, want)
+                    if short[index] <= 0.0 and _done(tables, row, want)
                 },
             )
     return Solution(subgradient_prices(tables, capacity, reachable), {})
 
 
-def done(tables: Tables, row: int, want: Want) -> bool:
-    """Whether these hours do all of a job's work, and no start of theirs costs any."""
-    return tables.switch[row] <= 0.0 and float((want.hours * tables.rate[row, want.modes]).sum()) >= float(
-        tables.work[row]
-    ) * (1.0 - 1e-7)
+def _done(tables: Tables, row: int, want: Want) -> bool:
+    """Whether these hours do all of a job's work, and neither a start of theirs costs any, nor delay."""
+    work = float((want.hours * tables.rate[row, want.modes]).sum())
+    free = tables.switch[row] <= 0.0 and tables.delay[row] <= 0.0
+    return bool(free and work >= float(tables.work[row]) * (1.0 - 1e-7))
 
 
 def _schedule(
-    problem: SchedulingProblem, tables: Tables, placement: Placement, asked: Asked, unit_price: FloatArray | None
+    problem: SchedulingProblem,
+    tables: Tables,
+    placement: Placement,
+    asked: Asked,
+    steered: _Steered,
+    alone: Market | None,
 ) -> Schedule:
+    """Put the answer together."""
     usd, grams, energy = spent(tables, placement.pieces)
+    own_price = np.array([problem.usd_per_gram if j.usd_per_gram is None else j.usd_per_gram for j in problem.jobs])
+    times = [_times(problem, tables, placement, row) for row in range(len(problem.jobs))]
+    finish = np.array([time[0] for time in times])
+    missed = np.array([time[1] for time in times])
+    value = usd + own_price * grams + tables.delay * np.where(np.isfinite(finish), finish, 0.0)
+    reasons = {row: Explanation("NoMode") for row in np.flatnonzero(~tables.valid.any(axis=1)).tolist()}
+    if alone is not None:
+        rows = asked.rows
+        outcome = Outcome(value[rows], finish[rows], missed[rows], _main_modes(tables, placement, rows))
+        found = explain(problem, tables, asked, alone, placement, outcome)
+        reasons.update(zip(rows.tolist(), found, strict=True))
     jobs = tuple(
-        _job(problem, tables, placement, row, usd[row], grams[row], energy[row]) for row in range(len(problem.jobs))
+        JobSchedule(
+            key=job.key,
+            runs=tuple(SlotRun(*piece) for piece in placement.pieces[row]),
+            finish_hours=times[row][0],
+            usd=float(usd[row]),
+            grams=float(grams[row]),
+            kilowatt_hours=float(energy[row]),
+            missed_by_hours=times[row][1],
+            bound_by=reasons.get(row, _NONE).bound_by,
+            alternative=reasons.get(row, _NONE).alternative,
+            alternative_usd=reasons.get(row, _NONE).alternative_usd,
+        )
+        for row, job in enumerate(problem.jobs)
     )
-    bound = _bound(tables, placement, asked, jobs, unit_price)
-    return Schedule(jobs, float(usd.sum()), float(grams.sum()), bound)
+    bound = _bound(tables, placement, asked, steered, (finish, missed), own_price)
+    return Schedule(jobs, float(usd.sum()), float(grams.sum()), bound, float(value.sum()))
 
 
 def _bound(
     tables: Tables,
     placement: Placement,
     asked: Asked,
-    jobs: tuple[JobSchedule, ...],
-    unit_price: FloatArray | None,
+    steered: _Steered,
+    times: tuple[FloatArray, FloatArray],
+    usd_per_gram: FloatArray,
 ) -> float:
-    finish = np.array([jobs[row].finish_hours for row in asked.rows.tolist()])
-    late = np.array([jobs[row].missed_by_hours > 0.0 for row in asked.rows.tolist()])
-    asked = Asked(
-        asked.rows,
-        asked.work - placement.short[asked.rows],
-        np.where(late, np.minimum(finish, tables.edges[-1]), asked.deadline),
-    )
-    empty = Capacity(tables)
-    return dual_value(tables, empty, asked, unit_price)
+    """The lower bound for what the plan does: its work, by its deadlines or the times by which it misses them."""
+    rows = asked.rows
+    finish, missed = times[0][rows], times[1][rows]
+    unfinished = ~np.isfinite(finish)
+    deadline = np.where(missed > 0.0, np.where(unfinished, tables.edges[-1], finish * (1.0 + 1e-12)), asked.deadline)
+    does = Asked(rows, np.maximum(asked.work - placement.short[rows], 0.0), deadline)
+    tables = replace(tables, delay=np.where(np.isfinite(times[0]), tables.delay, 0.0))
+    does = does.pick(does.work > 0.0)
+    bound = lower_bound(tables, does, steered.unit_price, usd_per_gram)
+    if steered.budgets_usd > 0.0 and not placement.cut:
+        on_top = steered.tables.usd_per_gram - tables.usd_per_gram
+        priced = replace(steered.tables, delay=tables.delay)
+        bound = max(bound, lower_bound(priced, does, steered.unit_price, usd_per_gram + on_top) - steered.budgets_usd)
+    return bound
+
+
+def _main_modes(tables: Tables, placement: Placement, rows: IntArray) -> IntArray:
+    """The mode of most of the hours of each job; its fastest where it has none."""
+    modes: IntArray = tables.rate[rows].argmax(axis=1)
+    for index, row in enumerate(rows.tolist()):
+        pieces = placement.pieces[row]
+        if pieces:
+            first = pieces[0][1]
+            if all(piece[1] == first for piece in pieces):
+                modes[index] = first
+                continue
+            hours: dict[int, float] = {}
+            for _, mode, start, end in pieces:
+                hours[mode] = hours.get(mode, 0.0) + end - start
+            modes[index] = max(hours, key=lambda mode: hours[mode])
+    return modes
 
 
 def spent(tables: Tables, pieces: list[list[Piece]]) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -107,30 +223,18 @@ def spent(tables: Tables, pieces: list[list[Piece]]) -> tuple[FloatArray, FloatA
     return usd, grams, np.bincount(job, energy, jobs).astype(np.float64)
 
 
-def _job(
-    problem: SchedulingProblem,
-    tables: Tables,
-    placement: Placement,
-    row: int,
-    usd: float,
-    grams: float,
-    energy: float,
-) -> JobSchedule:
+def _times(problem: SchedulingProblem, tables: Tables, placement: Placement, row: int) -> tuple[float, float]:
+    """When a job is done, and by how much it misses its deadline (hours)."""
     job, pieces = problem.jobs[row], placement.pieces[row]
-    done = placement.short[row] <= 0.0 and (bool(pieces) or job.work <= 0.0)
-    finish = (pieces[-1][3] if pieces else job.earliest_hours) if done else math.inf
-    late = max(finish - job.deadline_hours, 0.0) if math.isfinite(job.deadline_hours) else 0.0
-    if not done and math.isfinite(job.deadline_hours):
+    if job.work <= 0.0:
+        finish, rest = job.earliest_hours, 0.0
+    elif pieces and placement.short[row] <= 0.0:
+        finish, rest = pieces[-1][3], 0.0
+    else:
         fastest = float(tables.rate[row].max())
-        rest = placement.short[row] / fastest if fastest > 0.0 else math.inf
-        late = max(float(tables.edges[-1]) + rest - job.deadline_hours, 0.0)
-    return JobSchedule(
-        key=job.key,
-        runs=tuple(SlotRun(*piece) for piece in pieces),
-        finish_hours=finish,
-        usd=float(usd),
-        grams=float(grams),
-        kilowatt_hours=float(energy),
-        missed_by_hours=late if late > 1e-9 else 0.0,
-        bound_by="" if tables.valid[row].any() else "NoMode",
-    )
+        finish, rest = math.inf, float(placement.short[row]) / fastest if fastest > 0.0 else math.inf
+    if not math.isfinite(job.deadline_hours):
+        return finish, 0.0
+    end = finish if math.isfinite(finish) else float(tables.edges[-1]) + rest
+    late = end - job.deadline_hours
+    return finish, late if late > _ROUNDING_HOURS else 0.0

@@ -27,6 +27,8 @@ class Tables:
     """(T+1) Hours."""
     hours: FloatArray
     """(T) Lengths of the slots."""
+    priority: IntArray
+    """(J) Higher goes first."""
     free_units: FloatArray
     """(P, T)"""
     usd: FloatArray
@@ -64,6 +66,10 @@ class Tables:
     """(J) No deadline forces the job above its ceiling."""
     usd_per_gram: FloatArray
     """(J) Price of carbon that decides: the job's or the problem's, or a tiny one."""
+    usd_weight: FloatArray
+    """(J) What a US dollar counts: 1, and more where a budget of money is short."""
+    usd_per_kwh: FloatArray
+    """(J) What energy costs on top where a budget of energy is short."""
     delay: FloatArray
     """(J) US dollars an hour of finish."""
 
@@ -83,16 +89,6 @@ class Tables:
         hi = np.minimum(self.edges[None, 1:], deadline[:, None])
         return np.asarray(np.maximum(hi - lo, 0.0))
 
-    def grams(self, rows: IntArray) -> FloatArray:
-        """Carbon of an hour in each mode and slot, (rows, M, T), gCO2e."""
-        pool = self.pool[rows]
-        held = self.units[rows] * self.embodied[pool]
-        return np.asarray(self.kilowatts[rows][:, :, None] * self.grams_kwh[pool] + held[:, :, None])
-
-    def money(self, rows: IntArray) -> FloatArray:
-        """Price of an hour in each mode and slot, (rows, M, T), US dollars."""
-        return np.asarray(self.units[rows][:, :, None] * self.usd[self.pool[rows]])
-
     def priced(self, rows: IntArray, unit_price: FloatArray | None = None) -> FloatArray:
         """Objective of an hour in each mode and slot, (rows, M, T): money, priced carbon, the price of capacity.
 
@@ -102,10 +98,13 @@ class Tables:
         """
         pool, units = self.pool[rows], self.units[rows]
         price = self.usd_per_gram[rows][:, None]
-        per_unit = self.usd + self.tie[None, :]
-        if unit_price is not None:
-            per_unit = per_unit + unit_price
-        cost = units[:, :, None] * per_unit[pool]
+        per_unit = self.tie[None, :] if unit_price is None else self.tie[None, :] + unit_price
+        if (self.usd_weight[rows] == 1.0).all() and not self.usd_per_kwh[rows].any():
+            cost = units[:, :, None] * (per_unit + self.usd)[pool]
+        else:
+            cost = units[:, :, None] * np.broadcast_to(per_unit, self.usd.shape)[pool]
+            cost += (self.usd_weight[rows][:, None] * units)[:, :, None] * self.usd[pool]
+            cost += (self.usd_per_kwh[rows][:, None] * self.kilowatts[rows])[:, :, None]
         cost += (price * self.kilowatts[rows])[:, :, None] * self.grams_kwh[pool]
         cost += (price * units * self.embodied[pool])[:, :, None]
         return np.asarray(cost)
@@ -177,11 +176,14 @@ def build_tables(problem: SchedulingProblem) -> Tables:
     return Tables(
         edges=edges,
         hours=np.diff(edges),
+        priority=np.array([j.priority for j in jobs], dtype=np.int64),
         free_units=free,
         usd=usd,
         grams_kwh=grams,
         embodied=embodied,
         usd_per_gram=usd_per_gram,
+        usd_weight=np.ones(len(jobs)),
+        usd_per_kwh=np.zeros(len(jobs)),
         tie=TIE * (typical or 1.0) * edges[:-1] / edges[-1],
         pool=pool,
         units=units,
