@@ -10,6 +10,9 @@ Options = TypeVar("Options")
 
 BEST_BASELINES = 2
 
+_HINDSIGHT = ("optimum", "static-oracle")
+"""They do not depend on a forecast."""
+
 
 def sensitivity(
     axis: str,
@@ -46,7 +49,7 @@ def sensitivity(
 
 def _compared(results: Sequence[PolicyResult], reference: str) -> tuple[str, ...]:
     """Names of trimtab and the best baselines, in the order of the run."""
-    baselines = [result for result in results if result.policy not in {reference, "optimum", "trimtab"}]
+    baselines = [result for result in results if result.policy not in {reference, "trimtab", *_HINDSIGHT}]
     best = sorted(baselines, key=lambda result: result.carbon_g)[:BEST_BASELINES]
     kept = {result.policy for result in best} | {"trimtab"}
     return tuple(result.policy for result in results if result.policy in kept)

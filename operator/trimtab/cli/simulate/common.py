@@ -163,8 +163,14 @@ def command_line(context: typer.Context) -> str:
         if isinstance(value, bool):
             words.append(parameter.opts[0] if value else parameter.secondary_opts[0])
         else:
-            words += [parameter.opts[0], str(value.value if isinstance(value, Enum) else value)]
+            words += [parameter.opts[0], _word(value)]
     return shlex.join(words)
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value.value if isinstance(value, Enum) else value)
 
 
 def _was_given(context: typer.Context, name: str) -> bool:

@@ -16,26 +16,30 @@ class Figure:
     unit: str
     value: Callable[[PolicyResult], float | int | None]
     form: str
-    """Format of a value."""
+    """Format of a value; empty for four digits, or all that stand before the point."""
     scale: float = 1.0
     """By what a value is multiplied for its unit."""
 
     def shown(self, result: PolicyResult) -> str:
         """The value as text; a dash where it has no meaning."""
         value = self.value(result)
-        return "-" if value is None else format(value * self.scale, self.form)
+        if value is None:
+            return "-"
+        scaled = value * self.scale
+        before_point = len(f"{abs(scaled):.0f}") if abs(scaled) >= 1 else 0
+        return format(scaled, self.form or f",.{max(0, 4 - before_point)}f")
 
 
 _FIGURES = (
-    Figure("Carbon", "kg", lambda result: result.carbon_g, ",.4g", 1e-3),
+    Figure("Carbon", "kg", lambda result: result.carbon_g, "", 1e-3),
     Figure("Cost", "USD", lambda result: result.cost, ",.2f"),
-    Figure("Energy", "kWh", lambda result: result.energy_kwh, ",.1f"),
+    Figure("Energy", "kWh", lambda result: result.energy_kwh, ""),
     Figure("Wait", "h", lambda result: result.mean_wait_h, ".2f"),
     Figure("Completion", "h", lambda result: result.mean_jct_h, ".3f"),
     Figure("Misses", "", lambda result: result.deadline_misses, ",.0f"),
     Figure("In target", "%", lambda result: result.slo_attainment, ".2f", 100),
     Figure("Accuracy", "", lambda result: result.mean_accuracy, ".4f"),
-    Figure("Held", "h", lambda result: result.replica_hours, ",.1f"),
+    Figure("Held", "h", lambda result: result.replica_hours, ""),
     Figure("Switches", "", lambda result: result.switches, ",.0f"),
     Figure("Plan", "ms", lambda result: result.plan_ms_p50, ".2f"),
     Figure("Plan, 99th", "ms", lambda result: result.plan_ms_p99, ".2f"),

@@ -19,7 +19,7 @@ POLICIES = {
     "carbonscaler": (
         "Runs wider in clean hours by the most work for the carbon (Hanafy et al., CarbonScaler, SIGMETRICS 2024)."
     ),
-    "static-oracle": "The best fixed width for each job, chosen with hindsight.",
+    "static-oracle": "The best fixed width for each job and the best hours for it, chosen with hindsight.",
     "tiresias": "Jobs that had the least service so far go first, with fixed width (Gu et al., NSDI 2019).",
     "optimus": "Gives units to the job whose remaining time shrinks most (Peng et al., EuroSys 2018).",
     "pollux": "Chooses width and batch size together by useful progress (Qiao et al., OSDI 2021).",
@@ -31,6 +31,9 @@ POLICIES = {
     "clover": "Mixes variants by accuracy lost for carbon saved (Li et al., Clover, SC 2023).",
     "wva": "Sizes variants by a queueing model, as llm-d's Workload Variant Autoscaler does.",
 }
+
+HINDSIGHT = frozenset({"optimum", "static-oracle"})
+"""Policies that know the true course of what others have to forecast: limits, no rivals."""
 
 FIGURES = {
     "Saved": "Share of the reference's total that the policy does without, with its 95 % interval.",

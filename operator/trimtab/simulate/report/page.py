@@ -6,7 +6,7 @@ from html import escape
 from trimtab.simulate.report.drawing import Plot
 from trimtab.simulate.report.facts import RunFacts, versions
 from trimtab.simulate.report.figures import Figure, figures, shown_saving
-from trimtab.simulate.report.glossary import FIGURES, POLICIES
+from trimtab.simulate.report.glossary import FIGURES, HINDSIGHT, POLICIES
 from trimtab.simulate.report.intervals import Saving
 from trimtab.simulate.report.summary import summary
 from trimtab.simulate.results import PolicyResult
@@ -33,7 +33,9 @@ pre { background: var(--mark); padding: .8rem; white-space: pre-wrap; overflow-w
 dt { font-weight: 600; margin-top: .4rem; } dd { margin: 0 0 0 1rem; } code { overflow-wrap: anywhere; }
 @media print {
   :root { --ink: #000; --soft: #444; --page: #fff; --rule: #bbb; --mark: #f2f2f2; }
-  body { max-width: none; padding: 0; font-size: 10pt; } figure, tr { break-inside: avoid; } h2 { break-after: avoid; }
+  body { max-width: none; padding: 0; font-size: 10pt; } figure, tr { break-inside: avoid; }
+  .wide { overflow: visible; } table { font-size: 6.5pt; } th, td { padding: .15rem .25rem; }
+  h2 { break-after: avoid; }
 }
 """
 
@@ -63,7 +65,7 @@ def page(results: Sequence[PolicyResult], found: Savings, plots: Sequence[Plot],
         _notes(results),
         *(_figure(plot) for plot in plots),
         _explained(results),
-        _trust(facts),
+        _trust(results, facts),
         _repeat(facts),
     ]
     body = "\n".join(part for part in parts if part)
@@ -138,19 +140,21 @@ def _explained(results: Sequence[PolicyResult]) -> str:
     return f"<h2>What the columns mean</h2><dl>{columns}</dl><h2>What the policies do</h2><dl>{policies}</dl>"
 
 
-def _trust(facts: RunFacts) -> str:
+def _trust(results: Sequence[PolicyResult], facts: RunFacts) -> str:
     draws = (
         "Intervals draw blocks of neighbouring control intervals anew (block bootstrap), since what happens in one "
         "depends on the one before."
         if facts.kind == "serving"
         else "Intervals draw the jobs anew, one by one (bootstrap); the same draws serve all policies."
     )
+    knowing = [result.policy for result in results if result.policy in HINDSIGHT]
+    hindsight = f" What is to come is known to {' and '.join(knowing)} alone." if knowing else ""
     return (
         "<h2>How far to trust this</h2>"
         f"<p>{draws} They say how much the result depends on which of these jobs or requests came; they do not say "
         "what another season, grid or trace would give: run those too. All policies were given the same arrivals, "
         "intensities, forecasts and power, and replayed by the same simulator, whose model of power and speed is the "
-        "one of its input files and settings above. Only the optimum knows the future.</p>"
+        f"one of its input files and settings above.{hindsight}</p>"
     )
 
 

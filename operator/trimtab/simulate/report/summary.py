@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from trimtab.simulate.report.facts import RunFacts
+from trimtab.simulate.report.glossary import HINDSIGHT
 from trimtab.simulate.report.intervals import COMPLETION, COST, Saving
 from trimtab.simulate.results import PolicyResult
 
@@ -15,7 +16,7 @@ _DONE = {
 
 def summary(results: Sequence[PolicyResult], found: Mapping[str, Mapping[str, Saving]], facts: RunFacts) -> str:
     """What trimtab (or, without it, the best policy that can be run) reached against the reference and the limit."""
-    real = [result for result in results if result.policy not in {"optimum", facts.reference}]
+    real = [result for result in results if result.policy not in {*HINDSIGHT, facts.reference}]
     if not real:
         return f"Only {', '.join(result.policy for result in results)} was run; there is nothing to compare."
     subject = _subject(real)
