@@ -153,6 +153,13 @@ class Capacity:
             )
         return runs
 
+    def fitting(self, row: int, want: Want) -> Want:
+        """The entries of a wish that take whole slots in which the mode is free."""
+        pools, units = self._tables.pool[row, want.modes], self._tables.units[row, want.modes]
+        whole = want.hours >= self._tables.hours[want.slots] * (1.0 - 1e-12)
+        fits = whole & (self.least[pools, want.slots] >= units - _SLACK)
+        return Want(want.slots[fits], want.modes[fits], want.hours[fits])
+
     def _claim_fixed(self, row: int, want: Want, starts: FloatArray) -> list[Piece] | None:
         """Take runs whose times are fixed, all of them or nothing."""
         tables = self._tables

@@ -17,6 +17,8 @@ _ALL_TOGETHER = 1000
 """The same where no pool is bounded."""
 _FEW = 0.95
 """Share of a group that finds its places taken, above which the rest choose one by one."""
+_MANY = 600
+"""Jobs above which a job that cannot have all of its slots keeps those that it can have."""
 _NOTHING_LEFT = 1e-6
 """Share of a job's work for which there is still money, below which it gets none."""
 
@@ -73,6 +75,10 @@ def place(
     """
     placement = Placement.empty(tables)
     placing = _Placing(tables, Capacity(tables), Purses(tables, budgets, keys), unit_price, placement)
+    if len(order.rows) > _MANY:
+        order = Asked(
+            order.rows, order.work, order.deadline, np.zeros((len(order.rows), tables.slot_count), dtype=np.bool_)
+        )
     if first:
         order = placing.take(order, first)
     for part in order.chunks(_TOGETHER if placing.capacity.bounded else _ALL_TOGETHER):
@@ -115,21 +121,38 @@ class _Placing:
                 # The budget allows less: the cheapest of the work, never more than that share of it.
                 self.placement.cut.add(row)
                 work[position] *= share * (1.0 - TOLERANCE)
-                if share <= _NOTHING_LEFT:
-                    self.placement.short[row] = self.tables.work[row]
-                    continue
-            pieces = self.capacity.claim(row, want, answers.windows[position]) if share >= 1.0 else None
+                self.placement.short[row] += group.work[position] - work[position]
+                if share > _NOTHING_LEFT:
+                    left.append(position)
+                continue
+            pieces = self.capacity.claim(row, want, answers.windows[position])
             if pieces is None:
                 left.append(position)
-                if share >= 1.0:
-                    level = int(self.tables.priority[row])
-                    self.placement.displaced.add(row)
+                level = int(self.tables.priority[row])
+                self.placement.displaced.add(row)
+                if group.busy is not None and want.starts is None:
+                    work[position] -= self._some(row, want, answers.windows[position], group.busy[position])
                 continue
-            self.purses.pay(row, want)
-            self.placement.pieces[row] = pieces
-            self.placement.short[row] = answers.short[position] + self.tables.work[row] - group.work[position]
+            self._keep(row, want, pieces)
+            self.placement.short[row] += answers.short[position]
             self.placement.missed[row] = bool(answers.missed[position])
-        return Asked(group.rows[left], work[left], group.deadline[left])
+        busy = None if group.busy is None else group.busy[left]
+        return Asked(group.rows[left], work[left], group.deadline[left], busy)
+
+    def _some(self, row: int, want: Want, window: FloatArray, busy: BoolArray) -> float:
+        """Give a job of many those of its slots that it can have; returns their work. It asks for the rest again."""
+        part = self.capacity.fitting(row, want)
+        pieces = self.capacity.claim(row, part, window) if len(part.slots) else None
+        if pieces is None:
+            return 0.0
+        self._keep(row, part, pieces)
+        busy[part.slots] = True
+        return float((part.hours * self.tables.rate[row, part.modes]).sum())
+
+    def _keep(self, row: int, want: Want, pieces: list[Piece]) -> None:
+        self.purses.pay(row, want)
+        had = self.placement.pieces[row]
+        self.placement.pieces[row] = sorted([*had, *pieces], key=lambda piece: piece[2]) if had else pieces
 
     def take(self, order: Asked, first: dict[int, Want]) -> Asked:
         """Let the jobs take what the linear programme gave them; returns those for whom it does not fit."""
@@ -144,6 +167,5 @@ class _Placing:
                 left.append(position)
                 self.placement.displaced.add(row)
                 continue
-            self.purses.pay(row, want)
-            self.placement.pieces[row] = pieces
+            self._keep(row, want, pieces)
         return order.pick(np.array(left, dtype=np.int64))

@@ -16,9 +16,9 @@ from trimtab.plan.schedule.problem import FloatArray
 from trimtab.plan.schedule.respond import Asked, objective, rooms
 from trimtab.plan.schedule.tables import IntArray, Tables
 
-_SAMPLE = 500
+_SAMPLE = 300
 """Jobs from which the prices of a large problem are found."""
-_STEPS = 24
+_STEPS = 18
 """Subgradient steps."""
 _CHUNK = 1000
 

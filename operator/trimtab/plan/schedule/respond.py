@@ -25,17 +25,35 @@ class Asked:
     """Work to do."""
     deadline: FloatArray
     """Hours; at most the horizon."""
+    busy: BoolArray | None = None
+    """(n, T) Slots in which a job has what it will have; None where no job has any."""
+
+    def window(self, tables: Tables) -> FloatArray:
+        """Hours of each slot in which each job may run, (n, T)."""
+        window = tables.window(self.rows, self.deadline)
+        if self.busy is not None:
+            window[self.busy] = 0.0
+        return window
 
     def pick(self, which: IntArray | BoolArray) -> "Asked":
         """Some of them."""
-        return Asked(self.rows[which], self.work[which], self.deadline[which])
+        busy = None if self.busy is None else self.busy[which]
+        return Asked(self.rows[which], self.work[which], self.deadline[which], busy)
+
+    def by(self, deadline: FloatArray) -> "Asked":
+        """The same work by other deadlines."""
+        return Asked(self.rows, self.work, deadline, self.busy)
 
     def then(self, other: "Asked") -> "Asked":
         """These, and others after them."""
+        busy = self.busy
+        if busy is not None and other.busy is not None:
+            busy = np.concatenate([busy, other.busy])
         return Asked(
             np.concatenate([self.rows, other.rows]),
             np.concatenate([self.work, other.work]),
             np.concatenate([self.deadline, other.deadline]),
+            busy,
         )
 
     def chunks(self, size: int) -> list["Asked"]:
@@ -101,7 +119,7 @@ def respond(
     hurried = np.flatnonzero((tables.delay[asked.rows] > 0.0) & (tables.switch[asked.rows] <= 0.0) & ~missed)
     if len(hurried):
         part = asked.pick(hurried)
-        part = Asked(part.rows, part.work, best_deadlines(tables, capacity, part, unit_price))
+        part = part.by(best_deadlines(tables, capacity, part, unit_price))
         answer.replace(hurried, cheapest(tables, capacity, part, unit_price, one_mode))
     return Responses(tuple(answer.wants), answer.windows, answer.short, missed)
 
@@ -127,7 +145,7 @@ def cheapest(
 ) -> Answer:
     """The least-cost hours by the deadline, and what of the work finds no room."""
     rows = asked.rows
-    window = tables.window(rows, asked.deadline)
+    window = asked.window(tables)
     cost = objective(tables, rows, unit_price)
     switches = tables.switch[rows] > 0.0
     if not switches.any():
@@ -159,7 +177,7 @@ def _one_mode(cost: FloatArray, hours: FloatArray, rate: FloatArray) -> FloatArr
 def earliest(tables: Tables, capacity: Capacity, asked: Asked) -> Answer:
     """The hours that finish first, whatever they cost, within the horizon."""
     rows = asked.rows
-    window = tables.window(rows, np.full(len(rows), tables.edges[-1]))
+    window = asked.by(np.full(len(rows), tables.edges[-1])).window(tables)
     answer = Answer([NOTHING] * len(rows), window, np.zeros(len(rows)))
     switches = tables.switch[rows] > 0.0
     plain, costly = np.flatnonzero(~switches), np.flatnonzero(switches)
@@ -223,7 +241,7 @@ def _outlay(
 ) -> FloatArray:
     """The objective of each job's best plan by a deadline, delay aside; infinite where there is none."""
     # A hair later, so that rounding does not make the earliest finish impossible.
-    part = Asked(asked.rows, asked.work, np.minimum(deadline * (1.0 + 1e-9), tables.edges[-1]))
+    part = asked.by(np.minimum(deadline * (1.0 + 1e-9), tables.edges[-1]))
     answer = cheapest(tables, capacity, part, unit_price)
     cost = objective(tables, asked.rows, unit_price)
     total = [float((cost[i, want.modes, want.slots] * want.hours).sum()) for i, want in enumerate(answer.wants)]
