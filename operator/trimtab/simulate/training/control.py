@@ -23,6 +23,8 @@ _SLACK_HOURS = 48
 
 Piece = tuple[float, float, int]
 """Begin and end (hours from the start of the simulation) and replicas."""
+Held = tuple[float, float, float]
+"""Begin, end and units."""
 
 
 class Control:
@@ -94,8 +96,8 @@ class Control:
             self._next += 1
         return list(range(first, self._next))
 
-    def _standing(self, now: float) -> list[Piece]:
-        """What the plans of the others hold from now on, with units in the place of replicas."""
+    def _standing(self, now: float) -> list[Held]:
+        """What the plans of the others hold from now on."""
         return [
             (max(begin, now), end, replicas * self._units[place])
             for place, pieces in self._plans.items()
@@ -103,7 +105,7 @@ class Control:
             if end > now
         ]
 
-    def _plan(self, now: float, places: Sequence[int], standing: Sequence[Piece] = ()) -> None:
+    def _plan(self, now: float, places: Sequence[int], standing: Sequence[Held] = ()) -> None:
         if not places:
             return
         hour = int(now + INSTANT_HOURS)
@@ -128,7 +130,7 @@ class Control:
         replicas = self._running[place]
         return float(self._overhead[place] * self._speed[replicas - 1]) if replicas else 0.0
 
-    def _free(self, edges: FloatArray, standing: Sequence[Piece]) -> FloatArray:
+    def _free(self, edges: FloatArray, standing: Sequence[Held]) -> FloatArray:
         slots = len(edges) - 1
         if self._capacity is None:
             return np.full(slots, np.inf)
@@ -174,7 +176,7 @@ def _pieces(job: JobSchedule, now: float) -> list[Piece]:
     return [(now + run.start_hours, now + run.end_hours, run.mode + 1) for run in job.runs]
 
 
-def peaks(edges: FloatArray, pieces: Sequence[Piece]) -> FloatArray:
+def peaks(edges: FloatArray, pieces: Sequence[Held]) -> FloatArray:
     """The most units that pieces hold together at any instant of each slot."""
     begin, end, units = (np.array(values, dtype=np.float64) for values in zip(*pieces, strict=True))
     times = np.concatenate([begin, end])
