@@ -85,7 +85,7 @@ def highest_rate(
 
         def latency(rate: float) -> float:
             wait, in_service = queue.solve(rate)
-            return wait * margin + gamma + delta * prompt_tokens * in_service
+            return wait * margin + gamma + delta * prompt_tokens * max(in_service, 1.0)
     else:
         assert isinstance(speed, BatchSpeed)
         times = np.array(speed.table()[1:])
