@@ -32,22 +32,21 @@ def lower_bound(tables: Tables, asked: Asked, unit_price: FloatArray | None, usd
         usd_per_gram=usd_per_gram,
         ceiling=np.where(tables.hard_ceiling, tables.ceiling, np.inf),
     )
-    capacity = Capacity(tables)
     rows = asked.rows
     delay = tables.delay[rows]
     quickest = asked.work / tables.rate[rows].max(axis=1)
-    value = demand(tables, capacity, asked, unit_price).value + delay * quickest / 2.0
+    value = demand(tables, asked, unit_price).value + delay * quickest / 2.0
     late = np.flatnonzero(delay > 0.0)
     if len(late):
         free = replace(tables, delay=np.zeros_like(tables.delay))
-        least = demand(free, capacity, asked.pick(late), unit_price).value
+        least = demand(free, asked.pick(late), unit_price).value
         value[late] = np.maximum(value[late], least + delay[late] * (tables.earliest[rows[late]] + quickest[late]))
     costly = np.flatnonzero(tables.switch[rows] > 0.0)
     if 0 < len(costly) <= _MOST_PATHS:
         part = asked.pick(costly)
         cost = objective(tables, part.rows, unit_price)
         window = tables.window(part.rows, part.deadline)
-        paths = fill_switching(switching(tables, capacity, part, cost, window))
+        paths = fill_switching(switching(tables, Capacity(tables), part, cost, window))
         value[costly] = np.maximum(value[costly], np.where(paths.short > 0.0, 0.0, paths.bound))
     total = float(value.sum())
     if unit_price is not None:

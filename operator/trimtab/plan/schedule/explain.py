@@ -5,12 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trimtab.plan.schedule.capacity import Capacity
 from trimtab.plan.schedule.fill import fill
 from trimtab.plan.schedule.place import Placement
-from trimtab.plan.schedule.prices import Market, relaxed_objective
+from trimtab.plan.schedule.prices import Market, all_rooms, relaxed_objective
 from trimtab.plan.schedule.problem import FloatArray, SchedulingProblem
-from trimtab.plan.schedule.respond import Asked, rooms
+from trimtab.plan.schedule.respond import Asked
 from trimtab.plan.schedule.tables import IntArray, Tables
 
 _SAME = 1e-5
@@ -155,11 +154,10 @@ def _other_mode(tables: Tables, asked: Asked, alone: Market, outcome: Outcome) -
     count, modes = len(rows), tables.valid.shape[1]
     more, best = np.full(count, np.inf), np.zeros(count, dtype=np.int64)
     several = np.flatnonzero(tables.valid[rows].sum(axis=1) > 1) if modes > 1 else np.zeros(0, dtype=np.int64)
-    capacity = Capacity(tables)
-    for at in range(0, len(several), 1000):
-        which = several[at : at + 1000]
+    for at in range(0, len(several), 250):
+        which = several[at : at + 250]
         part = asked.pick(which)
-        hours = rooms(tables, capacity, part.rows, tables.window(part.rows, part.deadline))
+        hours = all_rooms(tables, part)
         hours[np.arange(len(which)), outcome.main_mode[which]] = 0.0
         cost = relaxed_objective(tables, part, None)
         filled = fill(cost, hours, tables.rate[part.rows], part.work)

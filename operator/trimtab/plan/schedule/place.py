@@ -11,7 +11,7 @@ from trimtab.plan.schedule.problem import Budget, FloatArray
 from trimtab.plan.schedule.respond import Asked, respond
 from trimtab.plan.schedule.tables import BoolArray, IntArray, Tables
 
-_TOGETHER = 400
+_TOGETHER = 64
 """Jobs that choose at the same time. The later of them may find the place taken, and choose again."""
 _ALL_TOGETHER = 1000
 """The same where no pool is bounded."""

@@ -10,17 +10,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trimtab.plan.schedule.capacity import Capacity
 from trimtab.plan.schedule.fill import fill
 from trimtab.plan.schedule.problem import FloatArray
-from trimtab.plan.schedule.respond import Asked, objective, rooms
+from trimtab.plan.schedule.respond import Asked, below_ceiling, objective
 from trimtab.plan.schedule.tables import IntArray, Tables
 
 _SAMPLE = 300
 """Jobs from which the prices of a large problem are found."""
 _STEPS = 18
 """Subgradient steps."""
-_CHUNK = 1000
+_CHUNK = 250
 
 
 @dataclass(frozen=True)
@@ -37,31 +36,38 @@ class Market:
     """(n) Cost of the last unit of work."""
 
 
-def demand(
-    tables: Tables,
-    capacity: Capacity,
-    asked: Asked,
-    unit_price: FloatArray | None,
-    weight: FloatArray | None = None,
-) -> Market:
-    """What the jobs ask for at these prices."""
-    parts = [_demand(tables, capacity, part, unit_price, weight) for part in asked.chunks(_CHUNK)]
-    if len(parts) == 1:
-        return parts[0]
-    return Market(
-        np.concatenate([part.value for part in parts]),
-        np.sum([part.load for part in parts], axis=0),
-        np.concatenate([part.short for part in parts]),
-        np.concatenate([part.marginal for part in parts]),
-    )
+def demand(tables: Tables, asked: Asked, unit_price: FloatArray | None, weight: FloatArray | None = None) -> Market:
+    """What the jobs ask for at these prices, had each all the capacity for itself."""
+    count = len(asked.rows)
+    value, short, marginal = np.zeros(count), np.zeros(count), np.zeros(count)
+    load = np.zeros_like(tables.free_units)
+    # Jobs of about the same window together: the slots of none of them need not be looked at.
+    first = np.searchsorted(tables.edges, tables.earliest[asked.rows], side="right") - 1
+    last = np.searchsorted(tables.edges, asked.deadline, side="left")
+    order = np.lexsort((last, first))
+    for at in range(0, count, _CHUNK):
+        which = order[at : at + _CHUNK]
+        begin = min(int(first[which].min()), tables.slot_count - 1)
+        end = max(int(last[which].max()), begin + 1)
+        prices = None if unit_price is None else unit_price[:, begin:end]
+        weights = None if weight is None else weight[which]
+        part = _demand(tables.cut(begin, end), asked.pick(which), prices, weights)
+        value[which], short[which], marginal[which] = part.value, part.short, part.marginal
+        load[:, begin:end] += part.load
+    return Market(value, load, short, marginal)
 
 
-def _demand(
-    tables: Tables, capacity: Capacity, asked: Asked, unit_price: FloatArray | None, weight: FloatArray | None
-) -> Market:
-    window = tables.window(asked.rows, asked.deadline)
+def all_rooms(tables: Tables, asked: Asked) -> FloatArray:
+    """Hours in which each job may run in each mode and slot, (n, M, T), had it all the capacity for itself."""
+    rows = asked.rows
+    fits = tables.free_units[tables.pool[rows]] >= tables.units[rows][:, :, None] * (1.0 - 1e-9)
+    hours = np.where(fits & tables.valid[rows][:, :, None], asked.window(tables)[:, None, :], 0.0)
+    return below_ceiling(tables, rows, hours)
+
+
+def _demand(tables: Tables, asked: Asked, unit_price: FloatArray | None, weight: FloatArray | None) -> Market:
     cost = relaxed_objective(tables, asked, unit_price)
-    filled = fill(cost, rooms(tables, capacity, asked.rows, window), tables.rate[asked.rows], asked.work)
+    filled = fill(cost, all_rooms(tables, asked), tables.rate[asked.rows], asked.work)
     job, slot, step = np.nonzero(filled.hours > 0.0)
     mode, run = filled.mode[job, slot, step], filled.hours[job, slot, step]
     row = asked.rows[job]
@@ -114,7 +120,7 @@ def sample(tables: Tables, asked: Asked) -> tuple[Asked, FloatArray]:
     return asked.pick(first), total / np.maximum(size[first], 1e-12)
 
 
-def subgradient_prices(tables: Tables, capacity: Capacity, asked: Asked) -> FloatArray:
+def subgradient_prices(tables: Tables, asked: Asked) -> FloatArray:
     """(P, T) Prices of a unit-hour, US dollars, by subgradient steps."""
     part, weight = sample(tables, asked)
     room = supply(tables)
@@ -123,7 +129,7 @@ def subgradient_prices(tables: Tables, capacity: Capacity, asked: Asked) -> Floa
     price = np.zeros_like(room)
     best, best_value, ahead = price, -np.inf, 0.0
     for step in range(_STEPS):
-        market = demand(tables, capacity, part, price, weight)
+        market = demand(tables, part, price, weight)
         value = float((market.value * weight).sum() - (price * room).sum())
         if step == 0:
             ahead = 0.01 * abs(value)

@@ -10,10 +10,10 @@ import highspy
 import numpy as np
 
 from trimtab.plan.highs import QuietHighs
-from trimtab.plan.schedule.capacity import Capacity, Want
-from trimtab.plan.schedule.prices import relaxed_objective
+from trimtab.plan.schedule.capacity import Want
+from trimtab.plan.schedule.prices import all_rooms, relaxed_objective
 from trimtab.plan.schedule.problem import FloatArray
-from trimtab.plan.schedule.respond import Asked, rooms
+from trimtab.plan.schedule.respond import Asked
 from trimtab.plan.schedule.tables import IntArray, Tables
 
 MOST_COLUMNS = 12_000
@@ -38,17 +38,16 @@ def columns(tables: Tables, asked: Asked) -> int:
     return int((window.sum(axis=1) * tables.valid[asked.rows].sum(axis=1)).sum())
 
 
-def solve_programme(tables: Tables, capacity: Capacity, asked: Asked, rank: IntArray) -> Solution | None:
+def solve_programme(tables: Tables, asked: Asked, rank: IntArray) -> Solution | None:
     """Solve it; None where the solver finds no optimum.
 
     Args:
         tables: The problem.
-        capacity: What is free, before anything is placed.
         asked: The jobs, their work and their deadlines.
         rank: For each of them how many levels of priority there are below its own.
     """
     window = tables.window(asked.rows, asked.deadline)
-    hours = rooms(tables, capacity, asked.rows, window)
+    hours = all_rooms(tables, asked)
     cost = relaxed_objective(tables, asked, None)
     job, mode, slot = np.nonzero(hours > 0.0)
     row = asked.rows[job]

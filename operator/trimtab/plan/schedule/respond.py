@@ -85,10 +85,11 @@ def objective(tables: Tables, rows: IntArray, unit_price: FloatArray | None) -> 
 
 def rooms(tables: Tables, capacity: Capacity, rows: IntArray, window: FloatArray) -> FloatArray:
     """Hours in which each job may run in each mode and slot, (rows, M, T), hard ceilings kept."""
-    return _below_ceiling(tables, rows, capacity.available(rows, window))
+    return below_ceiling(tables, rows, capacity.available(rows, window))
 
 
-def _below_ceiling(tables: Tables, rows: IntArray, hours: FloatArray) -> FloatArray:
+def below_ceiling(tables: Tables, rows: IntArray, hours: FloatArray) -> FloatArray:
+    """Of these hours those that no hard ceiling forbids."""
     hard = tables.hard_ceiling[rows] & np.isfinite(tables.ceiling[rows])
     if hard.any():
         hours[hard] = np.where(tables.above_ceiling(rows[hard]), 0.0, hours[hard])
@@ -252,7 +253,7 @@ def switching(tables: Tables, capacity: Capacity, asked: Asked, cost: FloatArray
     """Jobs that lose time at each start, and the stretches in which they may run."""
     rows = asked.rows
     starts, ends = capacity.stretches(rows, window)
-    hours = _below_ceiling(tables, rows, ends - starts)
+    hours = below_ceiling(tables, rows, ends - starts)
     running = np.where(tables.earliest[rows] <= 0.0, tables.running[rows], -1)
     return Switching(
         cost, hours, starts, tables.rate[rows], asked.work, tables.switch[rows], running, tables.delay[rows]

@@ -7,7 +7,7 @@ import numpy as np
 
 from trimtab.plan.schedule.bound import lower_bound
 from trimtab.plan.schedule.budgets import price_budgets
-from trimtab.plan.schedule.capacity import Capacity, Piece, Want
+from trimtab.plan.schedule.capacity import Piece, Want
 from trimtab.plan.schedule.explain import Explanation, Outcome, explain
 from trimtab.plan.schedule.place import Placement, place, urgency
 from trimtab.plan.schedule.prices import Market, demand, overloaded, subgradient_prices
@@ -65,11 +65,10 @@ def _steer(problem: SchedulingProblem, tables: Tables, keys: tuple[str, ...], as
     if problem.budgets:
         priced = price_budgets(tables, problem.budgets, keys, asked)
         tables, worth = priced.tables, priced.constant
-    capacity = Capacity(tables)
-    alone = demand(tables, capacity, asked, None)
-    if not capacity.bounded or not overloaded(tables, alone.load):
+    alone = demand(tables, asked, None)
+    if not overloaded(tables, alone.load):
         return _Steered(tables, None, {}, worth), alone
-    guide = _guide(tables, capacity, asked, alone.short)
+    guide = _guide(tables, asked, alone.short)
     return _Steered(tables, guide.unit_price, guide.wants, worth), alone
 
 
@@ -101,13 +100,13 @@ def _place_all(
     return best[1]
 
 
-def _guide(tables: Tables, capacity: Capacity, asked: Asked, short: FloatArray) -> Solution:
+def _guide(tables: Tables, asked: Asked, short: FloatArray) -> Solution:
     """Prices of capacity, and for a small problem what each job would take of it."""
     # A job whose deadline cannot be met even alone asks for all of the horizon.
     reachable = Asked(asked.rows, asked.work, np.where(short > 0.0, tables.edges[-1], asked.deadline))
     if columns(tables, reachable) <= MOST_COLUMNS:
         rank = np.unique(tables.priority[asked.rows], return_inverse=True)[1]
-        solution = solve_programme(tables, capacity, reachable, rank)
+        solution = solve_programme(tables, reachable, rank)
         if solution is not None:
             return Solution(
                 solution.unit_price,
@@ -117,7 +116,7 @@ def _guide(tables: Tables, capacity: Capacity, asked: Asked, short: FloatArray) 
                     if short[index] <= 0.0 and _done(tables, row, want)
                 },
             )
-    return Solution(subgradient_prices(tables, capacity, reachable), {})
+    return Solution(subgradient_prices(tables, reachable), {})
 
 
 def _done(tables: Tables, row: int, want: Want) -> bool:

@@ -1,6 +1,6 @@
 """The scheduling problem as arrays: one row a job, padded to the largest number of modes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -82,6 +82,19 @@ class Tables:
     def slot_count(self) -> int:
         """Number of slots."""
         return len(self.hours)
+
+    def cut(self, first: int, last: int) -> "Tables":
+        """The same jobs over some of the slots. Times stay those of the horizon."""
+        part = slice(first, last)
+        return replace(
+            self,
+            edges=self.edges[first : last + 1],
+            hours=self.hours[part],
+            free_units=self.free_units[:, part],
+            usd=self.usd[:, part],
+            grams_kwh=self.grams_kwh[:, part],
+            tie=self.tie[part],
+        )
 
     def window(self, rows: IntArray, deadline: FloatArray) -> FloatArray:
         """Hours of each slot in which each job may run, (rows, T)."""
