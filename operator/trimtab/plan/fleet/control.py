@@ -13,7 +13,7 @@ from trimtab.api.common import Reason
 from trimtab.plan.fleet.demand import Demand, demand
 from trimtab.plan.fleet.explain import Account, account, nothing, short, why
 from trimtab.plan.fleet.latency import latency_seconds
-from trimtab.plan.fleet.prefer import Preference, order_of, prefer
+from trimtab.plan.fleet.prefer import DOUBT, Preference, order_of, prefer
 from trimtab.plan.fleet.problem import Decision, Fleet, Placement, Spending, Workload
 from trimtab.plan.fleet.settle import Settled, Want, current_replicas, settle
 from trimtab.plan.fleet.share import Ask, Part, Shared, share
@@ -41,9 +41,13 @@ def control(fleet: Fleet) -> tuple[Decision, ...]:
     loads = demand(fleet.workloads)
     sizes = size(ways, loads.expected[ways.owner], ways.least)
     ready = _ready_sizes(ways, sizes, loads)
-    preference = prefer(ways, sizes, fleet.now_seconds, SETTLE_SECONDS)
+    current = np.array(
+        [current_replicas(ways.workloads[w], o) for o, w in zip(ways.options, ways.owner, strict=True)],
+        dtype=np.float64,
+    )
+    preference = prefer(ways, sizes, current, fleet.now_seconds, SETTLE_SECONDS)
     order = order_of(ways, preference)
-    asked = _settle_all(ways, sizes, ready, loads, fleet.now_seconds)
+    asked = _settle_all(ways, sizes, ready, loads, current, fleet.now_seconds)
     capacity = np.array([p.free_units for p in fleet.pools], dtype=np.float64)
     shared = share(ways, order, preference, asked.ask, capacity, fleet.allow_split)
     final = _Final(account(ways, sizes, preference, order), preference, asked, loads, shared, ways, sizes)
@@ -69,12 +73,10 @@ class _Asked:
         return self.settled.get(row) or self.settle(row)
 
 
-def _settle_all(ways: Ways, sizes: Sizes, ready: Sizes, loads: Demand, now_seconds: float) -> _Asked:
+def _settle_all(
+    ways: Ways, sizes: Sizes, ready: Sizes, loads: Demand, current: FloatArray, now_seconds: float
+) -> _Asked:
     """Ask for replicas: as many as needed where nothing runs yet, else by the rules for changing what runs."""
-    current = np.array(
-        [current_replicas(ways.workloads[w], o.pool) for o, w in zip(ways.options, ways.owner, strict=True)],
-        dtype=np.float64,
-    )
     blind = np.array([not w.load.fresh for w in ways.workloads], dtype=np.bool_)[ways.owner]
     fixed = np.array([w.settings.fixed_replicas is not None for w in ways.workloads], dtype=np.bool_)[ways.owner]
     limits = _Limits(ways, sizes.load, current)
@@ -83,7 +85,7 @@ def _settle_all(ways: Ways, sizes: Sizes, ready: Sizes, loads: Demand, now_secon
         owner, option = int(ways.owner[row]), ways.options[row]
         want = Want(
             variant=option.variant,
-            pool=option.pool,
+            current=int(current[row]),
             for_choice=int(sizes.replicas[row]),
             for_load=int(ready.replicas[row]),
             most=int(ways.most[row]),
@@ -191,7 +193,7 @@ class _Final:
             load_requests_per_second=float(self.loads.ready_for[owner]),
             low_since_seconds=settled.low_since_seconds if alone and count == settled.replicas else None,
             reasons=tuple(reasons),
-            holds=keeps and worst <= workload.target.bound_seconds,
+            holds=keeps and worst <= workload.target.bound_seconds * (DOUBT if self.preference.present[row] else 1.0),
             over_limit=limit_broken(self.ways, spent, row),
             bound_by=bound_by,
         )

@@ -118,7 +118,7 @@ def _execution(curves: Curves, at: Flow, quantile: FloatArray) -> tuple[FloatArr
     before_seconds = curves.execution.at(before)
     own = np.clip(at.rate * before_seconds, 1.0, curves.max_batch)
     own_seconds = curves.execution.at(np.maximum(own, np.minimum(at.batch, before)))
-    residual = np.where(waits, 1.0 - tail / waiting, 0.0) * before_seconds
+    residual = np.where(waits, 1.0 - tail / np.maximum(waiting, tail), 0.0) * before_seconds
     backlog = np.maximum(0.0, length - curves.max_batch) / at.servers
     backlog_seconds = backlog * curves.execution.at(curves.max_batch) / curves.max_batch
     wait = np.maximum(residual, (1.0 - 1.0 / curves.max_batch) * residual + backlog_seconds)

@@ -16,7 +16,10 @@ WORTH_SWITCHING = 0.95
 ROOM_FOR_BETTER = 0.8
 """A more accurate way replaces the present one only when it fits into this part of each limit."""
 PAYBACK_SECONDS = 900.0
-"""A move to another pool runs on both while the new replicas start: it has to pay that back within this time."""
+"""A move to other replicas runs both while the new ones start: it has to pay that back within this time."""
+DOUBT = 1.2
+"""What serves is not given up before its predicted latency is above the target by this factor: the model errs by about
+as much, and what serves is measured."""
 _SHORTAGE = 100.0
 """What it counts for to hold no target, against the dearest way that holds one."""
 
@@ -37,21 +40,24 @@ class Preference:
     """What it counts for to serve a workload with nothing of what its target needs."""
 
 
-def prefer(ways: Ways, sizes: Sizes, now_seconds: float, settle_seconds: float) -> Preference:
+def prefer(ways: Ways, sizes: Sizes, current: FloatArray, now_seconds: float, settle_seconds: float) -> Preference:
     """Order the ways.
 
     Args:
         ways: All of them.
         sizes: What they come to for the load that they are compared by.
+        current: Replicas that run now and could serve each way.
         now_seconds: The present.
         settle_seconds: Time after a change of variant in which it is not changed again, unless limits ask for it.
     """
     present = _present(ways)
-    holds = sizes.keeps_limits & (sizes.latency_seconds <= ways.bound_seconds)
+    holds = sizes.keeps_limits & (
+        sizes.latency_seconds <= ways.bound_seconds * np.where(present & ~sizes.held_back, DOUBT, 1.0)
+    )
     patience = np.maximum(settle_seconds, ways.of_owner(lambda w: w.settings.scale_down_stabilization_seconds))
     changed = ways.of_owner(lambda w: w.running.changed_seconds)
     settles = present & (now_seconds - changed < patience) & ~sizes.held_back & sizes.keeps_limits
-    price = _price_with_moves(ways, sizes, present, holds)
+    price = _price_with_moves(ways, sizes, current, present & holds)
     largest = float(price[holds].max()) if holds.any() else float(sizes.spent.priced.max(initial=0.0))
     accurate = np.array([w.settings.prefer_accuracy for w in ways.workloads], dtype=np.bool_)[ways.owner]
     regret = price
@@ -75,15 +81,13 @@ def _present(ways: Ways) -> BoolArray:
     )
 
 
-def _price_with_moves(ways: Ways, sizes: Sizes, present: BoolArray, holds: BoolArray) -> FloatArray:
-    """Cost plus priced carbon; less for what serves, more for a pool where new replicas have to start first."""
+def _price_with_moves(ways: Ways, sizes: Sizes, current: FloatArray, present_holds: BoolArray) -> FloatArray:
+    """Cost plus priced carbon; less for what serves, more for what has to be started first beside it."""
     price = sizes.spent.priced
     runs = np.array([w.running.replicas > 0 for w in ways.workloads], dtype=np.bool_)[ways.owner]
-    pools = np.array([w.running.pool for w in ways.workloads])[ways.owner] if len(ways) else np.array([])
-    elsewhere = runs & (pools != np.array([o.pool for o in ways.options]))
     start = np.array([o.start_seconds for o in ways.options], dtype=np.float64)
-    moved = np.where(elsewhere, price * (1.0 + start / PAYBACK_SECONDS), price)
-    return np.asarray(np.where(present & holds, price * WORTH_SWITCHING, moved))
+    moved = np.where(runs & (current <= 0.0), price * (1.0 + start / PAYBACK_SECONDS), price)
+    return np.asarray(np.where(present_holds, price * WORTH_SWITCHING, moved))
 
 
 def _maximum_of_owner(ways: Ways, values: FloatArray) -> FloatArray:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from trimtab.api.common import Reason
-from trimtab.plan.fleet.problem import Workload
+from trimtab.plan.fleet.problem import Option, Workload
 
 
 @dataclass(frozen=True)
@@ -12,7 +12,8 @@ class Want:
     """One way to serve, as far as its number of replicas goes."""
 
     variant: str
-    pool: str
+    current: int
+    """Replicas that are asked for now."""
     for_choice: int
     """Replicas that the forecast needs on average: what the way was compared with others by."""
     for_load: int
@@ -41,12 +42,15 @@ def is_switching(workload: Workload, variant: str) -> bool:
     return any(loaded != variant for loaded in workload.running.loaded)
 
 
-def current_replicas(workload: Workload, pool: str) -> int:
-    """Replicas that are asked for in a pool now."""
+def current_replicas(workload: Workload, option: Option) -> int:
+    """Replicas that are asked for now and could serve this way: of its pool, and of its size."""
     running = workload.running
-    if running.pool == pool:
+    sizes = {o.units for o in workload.options if o.variant == running.variant and o.pool == option.pool}
+    if sizes and option.units not in sizes:
+        return 0
+    if running.pool == option.pool:
         return running.replicas
-    return next((p.replicas for p in running.also if p.pool == pool), 0)
+    return next((p.replicas for p in running.also if p.pool == option.pool), 0)
 
 
 def settle(workload: Workload, want: Want, now_seconds: float) -> Settled:
@@ -57,7 +61,7 @@ def settle(workload: Workload, want: Want, now_seconds: float) -> Settled:
         want: The way.
         now_seconds: The present.
     """
-    current = current_replicas(workload, want.pool)
+    current = want.current
     if not workload.load.fresh:
         return _hold(workload, want, current)
     if workload.settings.fixed_replicas is not None:
