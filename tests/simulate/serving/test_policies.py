@@ -91,9 +91,10 @@ class TestHpa:
         assert behavior.limit(400.0, 1, 0) == 1
 
     def test_policies_read_their_metric(self) -> None:
-        assert hpa_cpu(0, 2, 0.5).decide(seen(15.0, 1.0, ready=2, utilization=1.0)) == {0: 4}
-        assert keda_rate(0, 2, 2.0).decide(seen(15.0, 9.0, ready=2)) == {0: 5}
-        assert keda_rate(0, 2, 2.0).start() == {0: 2}
+        assert hpa_cpu(0, 2, 9, 0.5).decide(seen(15.0, 1.0, ready=2, utilization=1.0)) == {0: 4}
+        assert keda_rate(0, 2, 9, 2.0).decide(seen(15.0, 9.0, ready=2)) == {0: 5}
+        assert keda_rate(0, 2, 3, 2.0).decide(seen(15.0, 9.0, ready=2)) == {0: 3}
+        assert keda_rate(0, 2, 9, 2.0).start() == {0: 2}
 
 
 class TestInfaas:

@@ -13,7 +13,7 @@ import numpy as np
 from trimtab.simulate.inputs.profiles import BatchSpeed, ServingOption, TokenSpeed
 from trimtab.simulate.serving.engine import Run, Setting, attainment, simulate
 from trimtab.simulate.serving.policies.static import Static
-from trimtab.simulate.serving.policy import Policy
+from trimtab.simulate.serving.policy import Desired, Observation, Policy
 from trimtab.simulate.serving.requests import Requests, idle_latency_seconds, service_seconds
 
 _TEST_REQUESTS = 4000
@@ -178,7 +178,7 @@ class _Watch(Static):
         self._option = option
         self._seen: list[tuple[float, float]] = []
 
-    def decide(self, seen):  # type: ignore[no-untyped-def]
+    def decide(self, seen: Observation) -> Desired:
         """Watch only."""
         self._seen.append((seen.concurrency, seen.options[self._option].utilization))
         return super().decide(seen)

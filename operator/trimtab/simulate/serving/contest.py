@@ -11,7 +11,7 @@ from functools import cached_property
 import numpy as np
 
 from trimtab.simulate.results import Outcomes, PolicyResult, Timeline
-from trimtab.simulate.serving.bench import Bench
+from trimtab.simulate.serving.bench import Bench, LoadTest
 from trimtab.simulate.serving.engine import Run, attainment, simulate
 from trimtab.simulate.serving.policies.clover import Clover, Evaluation
 from trimtab.simulate.serving.policies.fixed_peak import fixed_peak
@@ -23,12 +23,14 @@ from trimtab.simulate.serving.policies.optimum import Optimum, bench_objective, 
 from trimtab.simulate.serving.policies.static import Static
 from trimtab.simulate.serving.policies.trimtab import Trimtab
 from trimtab.simulate.serving.policies.wva import Wva
-from trimtab.simulate.serving.policy import Desired
+from trimtab.simulate.serving.policy import Desired, Policy
 from trimtab.simulate.serving.requests import Requests
 from trimtab.simulate.serving.sizing import cheapest_to_scale, count_for, tune
 
 _FIRST_REQUESTS = 200
 _CLOVER_TEST_SECONDS = 120.0
+_MOST_TIMES_PEAK = 2
+"""`maxReplicas` of autoscalers: so many times what the peak minute needs."""
 _INFAAS_WINDOW_SECONDS = 10.0
 _TRIMTAB, _OPTIMUM = "trimtab", "optimum"
 
@@ -132,15 +134,18 @@ class Contest:
             notes=notes,
         )
 
-    def tuned_hpa(self, what: str, make: Callable[[int, int, float], object], full: Callable[[int], float]) -> Played:
+    def tuned_hpa(
+        self, what: str, make: Callable[[int, int, int, float], Policy], full: Callable[[int], float]
+    ) -> Played:
         """A baseline that scales one Deployment to a target, at the headroom that was found for it."""
         bench, option = self.bench, self.scaled_option
         if bench.load_test(option) is None:
             return self._out_of_reach()
         edge = full(option)
+        most = _MOST_TIMES_PEAK * count_for(bench, option, bench.peak_rate())
 
-        def policy(headroom: float):  # type: ignore[no-untyped-def]
-            return make(option, count_for(bench, option, bench.mean_rate, headroom), edge * headroom)
+        def policy(headroom: float) -> Policy:
+            return make(option, count_for(bench, option, bench.mean_rate, headroom), most, edge * headroom)
 
         found = tune(bench, policy)
         reached = "" if found.attained else "; with no headroom does it attain the target"
@@ -168,15 +173,14 @@ def _hpa_cpu(contest: Contest) -> Played:
 
 
 def _hpa_concurrency(contest: Contest) -> Played:
-    full = lambda index: _test(contest, index).concurrency  # noqa: E731
-    return contest.tuned_hpa("requests in flight", hpa_concurrency, full)
+    return contest.tuned_hpa("requests in flight", hpa_concurrency, lambda index: _test(contest, index).concurrency)
 
 
 def _keda_rate(contest: Contest) -> Played:
     return contest.tuned_hpa("requests/s", keda_rate, lambda index: _test(contest, index).requests_per_second)
 
 
-def _test(contest: Contest, option: int):  # type: ignore[no-untyped-def]
+def _test(contest: Contest, option: int) -> LoadTest:
     test = contest.bench.load_test(option)
     assert test is not None
     return test

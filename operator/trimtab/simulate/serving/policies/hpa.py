@@ -98,14 +98,16 @@ class Hpa:
 
     interval_seconds = SYNC_SECONDS
 
-    def __init__(self, option: int, replicas: int, recommend: Callable[[Observation], int]) -> None:
+    def __init__(self, option: int, replicas: int, most: int, recommend: Callable[[Observation], int]) -> None:
         """Scale an option.
 
         Args:
             option: Index of the option.
             replicas: To begin with.
+            most: `maxReplicas`.
             recommend: The count that the metric asks for.
         """
+        self._most = max(most, replicas)
         self._option = option
         self._replicas = replicas
         self._recommend = recommend
@@ -118,4 +120,5 @@ class Hpa:
     def decide(self, seen: Observation) -> Desired:
         """The count by the metric, as far as the behavior lets it."""
         current = seen.replicas(self._option)
-        return {self._option: self._behavior.limit(seen.now_seconds, current, self._recommend(seen))}
+        recommended = min(self._recommend(seen), self._most)
+        return {self._option: self._behavior.limit(seen.now_seconds, current, recommended)}

@@ -8,12 +8,13 @@ from trimtab.simulate.serving.policies.hpa import Hpa, from_pods
 from trimtab.simulate.serving.policy import Observation
 
 
-def hpa_concurrency(option: int, replicas: int, target_concurrency: float) -> Hpa:
+def hpa_concurrency(option: int, replicas: int, most: int, target_concurrency: float) -> Hpa:
     """The policy.
 
     Args:
         option: The option that is scaled.
         replicas: To begin with.
+        most: Replicas at most.
         target_concurrency: Requests in flight, waiting ones included, that a replica is to have.
     """
 
@@ -22,4 +23,4 @@ def hpa_concurrency(option: int, replicas: int, target_concurrency: float) -> Hp
         mean = seen.concurrency / max(state.ready, 1)
         return from_pods(mean, state.ready, state.starting, target_concurrency)
 
-    return Hpa(option, replicas, recommend)
+    return Hpa(option, replicas, most, recommend)

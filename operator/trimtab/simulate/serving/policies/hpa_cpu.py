@@ -9,12 +9,13 @@ from trimtab.simulate.serving.policies.hpa import Hpa, from_pods
 from trimtab.simulate.serving.policy import Observation
 
 
-def hpa_cpu(option: int, replicas: int, target_utilization: float) -> Hpa:
+def hpa_cpu(option: int, replicas: int, most: int, target_utilization: float) -> Hpa:
     """The policy.
 
     Args:
         option: The option that is scaled.
         replicas: To begin with.
+        most: Replicas at most.
         target_utilization: 0..1.
     """
 
@@ -22,4 +23,4 @@ def hpa_cpu(option: int, replicas: int, target_utilization: float) -> Hpa:
         state = seen.options[option]
         return from_pods(state.utilization, state.ready, state.starting, target_utilization)
 
-    return Hpa(option, replicas, recommend)
+    return Hpa(option, replicas, most, recommend)
