@@ -130,3 +130,47 @@ def test_without_the_extra_it_says_how_to_install_it(tmp_path: Path, monkeypatch
     done = simulate("training", *GAIA, *CARBON, "--out", str(tmp_path))
     assert done.exit_code == 2
     assert "trimtab simulate needs scipy: pip install 'trimtab[simulate]'" in done.output
+
+
+def test_philly_jobs_are_replayed(tmp_path: Path) -> None:
+    jobs = ["--jobs", str(DATA / "gaia" / "philly.csv"), "--format", "philly", "--hours", "260"]
+    words = [*jobs, "--carbon", str(DATA / "carbonscaler" / "US-CAL-CISO_2022_hourly.csv.gz")]
+    done = simulate("training", *words, "--policies", "run-at-once,lowest-slot,trimtab", "--out", str(tmp_path))
+    assert done.exit_code == 0, done.output
+    policies = document(tmp_path)["policies"]
+    assert list(policies) == ["run-at-once", "lowest-slot", "trimtab"]
+    assert policies["trimtab"]["energy_kwh"] == pytest.approx(policies["run-at-once"]["energy_kwh"])
+
+
+AZURE = ["--arrivals", str(DATA / "azure" / "conv_first_900.csv")]
+SPLITWISE = ["--profiles", str(DATA / "splitwise" / "perf_model_part.csv")]
+
+
+def test_requests_are_replayed_and_reported(tmp_path: Path) -> None:
+    words = [*AZURE, *SPLITWISE, *CARBON, "--policies", "trimtab,optimum,fixed-peak", "--slo-ms", "3000"]
+    done = simulate("serving", *words, "--out", str(tmp_path))
+    assert done.exit_code == 0, done.output
+    found = document(tmp_path)
+    assert all(set(figures) == FIGURES for figures in found["policies"].values())
+    assert list(found["policies"]) == ["trimtab", "optimum", "fixed-peak"]
+    assert all(figures["slo_attainment"] >= 0.99 for figures in found["policies"].values())
+    assert all(figures["carbon_g"] > 0 for figures in found["policies"].values())
+    assert [file["role"] for file in found["run"]["inputs"]] == ["arrivals", "profiles", "carbon"]
+    assert "Savings against fixed-peak" in (tmp_path / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--policies", "pollux"], "'pollux' unknown; the policies for serving are trimtab, optimum, hpa-cpu"),
+        (["--scale", "0"], "--scale 0 is not above 0"),
+        (["--min-accuracy", "2"], "'--min-accuracy'"),
+        (["--min-accuracy", "0.9"], "no variant reaches --min-accuracy 0.9"),
+        (["--format", "mooncake"], "conv_first_900.csv:1:1: this is no JSON"),
+    ],
+)
+def test_a_wrong_option_of_serving_is_said_and_ends_with_code_2(tmp_path: Path, words: list[str], said: str) -> None:
+    done = simulate("serving", *AZURE, *SPLITWISE, *words, "--out", str(tmp_path))
+    assert done.exit_code == 2, done.output
+    assert said in " ".join(done.output.replace("│", " ").split())
+    assert not (tmp_path / "result.json").exists()

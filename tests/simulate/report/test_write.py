@@ -145,6 +145,16 @@ def test_the_summary_is_honest_where_trimtab_is_worse() -> None:
     assert "lowest-slot, came to 18.8 % less carbon" in said
 
 
+def test_a_policy_that_misses_the_latency_target_is_no_rival() -> None:
+    results, facts = serving_run()
+    facts = replace(facts, reference="none", least_attainment=0.99)
+    cheap = replace(results[0], policy="hpa-cpu", ratio_to_optimum=1.01, slo_attainment=0.98)
+    fair = replace(results[0], policy="infaas", ratio_to_optimum=1.26, slo_attainment=0.992)
+    said = summary([cheap, fair, results[1]], {}, facts)
+    assert "The best other policy, infaas, came to 20.0 % more cost at 99.20 % within the target." in said
+    assert "hpa-cpu" not in said
+
+
 def test_one_policy_alone_is_reported_without_a_comparison(tmp_path: Path) -> None:
     results, facts = training_run()
     found = write(results[:1], facts, tmp_path)

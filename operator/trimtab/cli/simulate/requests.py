@@ -42,6 +42,7 @@ def replay_requests(context: typer.Context) -> None:
         seed=run.seed,
         reference=REFERENCE,
         objective="cost and priced carbon" if run.usd_per_tonne else "cost",
+        least_attainment=run.percentile / 100,
         settings=_settings(run),
         zone="" if series is None else series.zone,
         grams_per_kwh=np.zeros(0) if series is None else series.grams_per_kwh[run.start_hour :],

@@ -72,18 +72,17 @@ def styled() -> Iterator[None]:
         yield
 
 
-def new_axes(height_inches: float, rows: int = 1, columns: int = 1, *, share_x: bool = False) -> list[Axes]:
+def new_axes(height_inches: float, rows: int = 1, columns: int = 1) -> list[Axes]:
     """Axes on a new figure, row by row.
 
     Args:
         height_inches: Of the figure; all figures are as wide as the page.
         rows: Of axes.
         columns: Of axes.
-        share_x: Whether those of a column have the same horizontal axis.
     """
     figure = Figure(figsize=(WIDTH_INCHES, height_inches), layout="constrained")
     FigureCanvasSVG(figure)
-    return list(figure.subplots(rows, columns, squeeze=False, sharex="col" if share_x else False).flat)
+    return list(figure.subplots(rows, columns, squeeze=False).flat)
 
 
 def to_svg(axes: Axes, name: str) -> str:

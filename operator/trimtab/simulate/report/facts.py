@@ -41,6 +41,8 @@ class RunFacts:
     """The policy against which savings are counted."""
     objective: str
     """What is to be least, and what the ratio to the optimum is of: `carbon`, `mean completion time`."""
+    least_attainment: float = 0.0
+    """Share of requests that have to be within the latency target (0..1): a policy below it is no rival."""
     inputs: tuple[InputFile, ...] = ()
     settings: tuple[tuple[str, str], ...] = ()
     """What was assumed, for a person: name, value."""

@@ -69,5 +69,10 @@ def shown_saving(found: Mapping[str, Saving], policy: str, *, bare: bool = False
     if saving is None:
         return "-"
     if bare or saving.low is None or saving.high is None:
-        return f"{100 * saving.share:.1f}"
-    return f"{100 * saving.share:.1f} ({100 * saving.low:.1f} to {100 * saving.high:.1f})"
+        return _per_cent(saving.share)
+    return f"{_per_cent(saving.share)} ({_per_cent(saving.low)} to {_per_cent(saving.high)})"
+
+
+def _per_cent(share: float) -> str:
+    # Rounded first, so that next to nothing is 0.0 and not -0.0.
+    return f"{round(100 * share, 1) + 0.0:.1f}"

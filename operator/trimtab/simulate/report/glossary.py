@@ -26,7 +26,7 @@ POLICIES = {
     "hpa-cpu": "Kubernetes' Horizontal Pod Autoscaler on the use of the processor.",
     "hpa-concurrency": "Kubernetes' Horizontal Pod Autoscaler on requests in flight.",
     "keda-rate": "Replicas in proportion to the rate of requests, as KEDA does.",
-    "fixed-peak": "The best variant with enough replicas for the peak, all the time.",
+    "fixed-peak": "One variant with enough replicas for the peak, which it knows, all the time.",
     "infaas": "The cheapest variant that meets the targets (Romero et al., INFaaS, ATC 2021).",
     "clover": "Mixes variants by accuracy lost for carbon saved (Li et al., Clover, SC 2023).",
     "wva": "Sizes variants by a queueing model, as llm-d's Workload Variant Autoscaler does.",

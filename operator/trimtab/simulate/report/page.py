@@ -31,10 +31,11 @@ th small { font-weight: normal; color: var(--soft); }
 figure { margin: 1rem 0; } figure svg { width: 100%; height: auto; max-width: 58rem; }
 pre { background: var(--mark); padding: .8rem; white-space: pre-wrap; overflow-wrap: anywhere; font-size: .85rem; }
 dt { font-weight: 600; margin-top: .4rem; } dd { margin: 0 0 0 1rem; } code { overflow-wrap: anywhere; }
+@page { margin: 14mm; }
 @media print {
   :root { --ink: #000; --soft: #444; --page: #fff; --rule: #bbb; --mark: #f2f2f2; }
   body { max-width: none; padding: 0; font-size: 10pt; } figure, tr { break-inside: avoid; }
-  .wide { overflow: visible; } table { font-size: 6.5pt; } th, td { padding: .15rem .25rem; }
+  .wide { overflow: visible; } table { font-size: 6pt; } th, td { padding: .15rem .2rem; }
   h2 { break-after: avoid; }
 }
 """

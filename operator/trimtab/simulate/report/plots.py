@@ -99,13 +99,16 @@ def trade_plot(results: Sequence[PolicyResult], found: Mapping[str, Saving], fac
     axis.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
     axis.margins(0.15)
     axis.grid(color=INK, alpha=0.15)
+    if serving and facts.least_attainment:
+        axis.axvline(100 * facts.least_attainment, color=INK, linewidth=0.8, alpha=0.6)
     label = "Requests within the latency target (%)" if serving else "Mean wait (hours)"
     measure = "Cost" if serving else "Carbon"
     axis.set_xlabel(label)
     axis.set_ylabel(f"{measure} saved (%)")
     said = "; ".join(f"{policy}: {across:.3g}, {share:.1f} % saved" for policy, across, share in points)
     better = "further up and right" if serving else "further up and left"
-    caption = f"Each point is a policy; {better} is better."
+    missed = " Left of the upright line the target is missed." if serving and facts.least_attainment else ""
+    caption = f"Each point is a policy; {better} is better.{missed}"
     return Plot("What the savings cost", to_svg(axis, "trade"), caption, f"{label} against {measure} saved: {said}.")
 
 

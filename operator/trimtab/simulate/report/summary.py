@@ -30,7 +30,7 @@ def summary(results: Sequence[PolicyResult], found: Mapping[str, Mapping[str, Sa
     if saved:
         sentences.append(f"{subject.policy} took {_listed(saved)} than {facts.reference}.")
     sentences += _quality(subject, base, facts.kind)
-    best = _best_other(real, subject)
+    best = _best_other(real, subject, facts.least_attainment)
     if best is not None:
         sentences.append(_against(subject, best, facts))
     if subject.ratio_to_optimum is not None:
@@ -86,9 +86,9 @@ def _quality(subject: PolicyResult, base: PolicyResult | None, kind: str) -> lis
     return said
 
 
-def _best_other(real: Sequence[PolicyResult], subject: PolicyResult) -> PolicyResult | None:
+def _best_other(real: Sequence[PolicyResult], subject: PolicyResult, least_attainment: float) -> PolicyResult | None:
     rivals = [result for result in real if not _own(result) and result.ratio_to_optimum is not None]
-    rivals = [result for result in rivals if result is not subject]
+    rivals = [result for result in rivals if result is not subject and _attains(result, least_attainment)]
     if subject.ratio_to_optimum is None or not rivals:
         return None
     return min(rivals, key=lambda result: result.ratio_to_optimum or 0.0)
@@ -107,6 +107,10 @@ def _against(subject: PolicyResult, best: PolicyResult, facts: RunFacts) -> str:
         return f"The best other policy, {best.policy}, reached the same{quality}."
     more = "more" if change > 0 else "less"
     return f"The best other policy, {best.policy}, came to {abs(change):.1f} % {more} {facts.objective}{quality}."
+
+
+def _attains(result: PolicyResult, least: float) -> bool:
+    return result.slo_attainment is None or result.slo_attainment >= least
 
 
 def _own(result: PolicyResult) -> bool:

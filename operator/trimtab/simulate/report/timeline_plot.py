@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
+from matplotlib.axes import Axes
 
 from trimtab.simulate.report.drawing import INK, Plot, chosen, lines, new_axes, to_svg
 from trimtab.simulate.report.facts import RunFacts
@@ -13,6 +14,9 @@ FloatArray = npt.NDArray[np.float64]
 
 _BINS = 336
 """Points along a plot: as many as the hours of two weeks, about as many as its width can show."""
+
+_MINUTES_BELOW_HOURS = 3.0
+"""A run that is no longer is shown in minutes."""
 
 _CLOSE_HOURS = 168.0
 _SHOWN = 4
@@ -37,41 +41,55 @@ def timeline_plots(results: Sequence[PolicyResult], facts: RunFacts) -> list[Plo
 
 
 def _plot(shown: Sequence[PolicyResult], facts: RunFacts, begin: float, end: float, name: str) -> Plot:
-    edges = np.linspace(begin, end, _bins(begin, end) + 1)
-    with_intensity = len(facts.grams_per_kwh) > 0
-    demands = [result.timeline for result in shown if len(result.timeline.demand)]
-    rows = 1 + with_intensity + bool(demands and facts.kind == "serving")
-    axes = new_axes(1.2 + 1.4 * rows, rows, share_x=True)
-    at = 0
+    edges = np.linspace(begin, end, _bins(begin, end, len(shown[0].timeline.hours)) + 1)
+    per_hour = 1 if end > _MINUTES_BELOW_HOURS else 60
+    serving = facts.kind == "serving"
+    load = next((result.timeline for result in shown if len(result.timeline.demand)), None) if serving else None
+    # Within one hour the intensity is one number.
+    with_intensity = len(facts.grams_per_kwh) > 0 and end > 1
+    panels = new_axes(1.2 + 1.4 * (1 + with_intensity + (load is not None)), 1 + with_intensity + (load is not None))
+    above = iter(panels)
     if with_intensity:
         hours = np.arange(len(facts.grams_per_kwh), dtype=np.float64)
-        axes[at].stairs(mean_over(hours, facts.grams_per_kwh, edges), edges, color=INK, baseline=None)
-        axes[at].set_title(f"Carbon intensity{' of ' + facts.zone if facts.zone else ''} (g/kWh)")
-        at += 1
-    if facts.kind == "serving" and demands:
-        axes[at].stairs(mean_over(demands[0].hours, demands[0].demand, edges), edges, color=INK, baseline=None)
-        axes[at].set_title("Load (requests a second)")
-        at += 1
+        title = f"Carbon intensity{' of ' + facts.zone if facts.zone else ''} (g/kWh)"
+        _single(next(above), mean_over(hours, facts.grams_per_kwh, edges), edges * per_hour, title)
+    if load is not None:
+        _single(next(above), mean_over(load.hours, load.demand, edges), edges * per_hour, "Load (requests a second)")
+    what = "Replicas held" if serving else "Units held by jobs"
+    _by_policy(panels[-1], shown, facts, edges, per_hour)
+    panels[-1].set_title(what)
+    for axis in panels:
+        axis.set_xlim(begin * per_hour, end * per_hour)
+        axis.set_ylim(bottom=0)
+        axis.tick_params(labelbottom=axis is panels[-1])
+    panels[-1].set_xlabel(f"{'Hours' if per_hour == 1 else 'Minutes'} from the start of the simulation")
+    return Plot(_title(name, facts), to_svg(panels[0], name), _caption(edges, with_intensity), _alt(shown, edges, what))
+
+
+def _single(axis: Axes, values: FloatArray, edges: FloatArray, title: str) -> None:
+    axis.stairs(values, edges, color=INK, baseline=None)
+    axis.set_title(title)
+
+
+def _by_policy(axis: Axes, shown: Sequence[PolicyResult], facts: RunFacts, edges: FloatArray, per_hour: int) -> None:
     for policy, line in lines([result.policy for result in shown], facts.reference).items():
-        timeline = next(result.timeline for result in shown if result.policy == policy)
-        values = held(timeline, edges)
-        axes[at].stairs(
-            values, edges, color=line.colour, linestyle=line.dash, linewidth=line.width, label=policy, baseline=None
+        values = held(next(result.timeline for result in shown if result.policy == policy), edges)
+        axis.stairs(
+            values,
+            edges * per_hour,
+            color=line.colour,
+            linestyle=line.dash,
+            linewidth=line.width,
+            label=policy,
+            baseline=None,
         )
-    what = "Replicas held" if facts.kind == "serving" else "Units held by jobs"
-    axes[at].set_title(what)
-    axes[at].set_ylim(bottom=0)
-    axes[at].legend(ncols=len(shown), loc="upper left", bbox_to_anchor=(0, -0.32))
-    for each in axes:
-        each.set_xlim(begin, end)
-    axes[-1].set_xlabel("Hours from the start of the simulation")
-    return Plot(_title(name, facts), to_svg(axes[0], name), _caption(edges, with_intensity), _alt(shown, edges, what))
+    axis.legend(ncols=len(shown), loc="upper left", bbox_to_anchor=(0, -0.32))
 
 
-def _bins(begin: float, end: float) -> int:
-    """Whole hours where they fit, so that a bin is an hour of the trace."""
+def _bins(begin: float, end: float, steps: int) -> int:
+    """Whole hours where they fit, so that a bin is an hour of the trace; no more than the timeline has steps."""
     hours = end - begin
-    return round(hours) if 48 <= hours <= _BINS else _BINS
+    return round(hours) if 48 <= hours <= _BINS else max(1, min(_BINS, steps - 1))
 
 
 def mean_over(hours: FloatArray, values: FloatArray, edges: FloatArray) -> FloatArray:
@@ -99,6 +117,8 @@ def _title(name: str, facts: RunFacts) -> str:
 def _caption(edges: FloatArray, with_intensity: bool) -> str:
     minutes = (edges[1] - edges[0]) * 60
     each = f"{minutes / 60:.3g} hours" if minutes > 90 else f"{minutes:.2g} minutes"
+    if minutes < 2:
+        each = f"{minutes * 60:.2g} seconds"
     aim = " A policy that saves carbon runs more where the upper line is low." if with_intensity else ""
     return f"Each point is a mean over {each}.{aim}"
 
