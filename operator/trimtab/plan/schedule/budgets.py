@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from trimtab.plan.schedule.capacity import Capacity, Want
+from trimtab.plan.schedule.capacity import Capacity, Piece, Want
 from trimtab.plan.schedule.fill import fill
 from trimtab.plan.schedule.problem import Budget, FloatArray
 from trimtab.plan.schedule.respond import Asked, objective, rooms
@@ -47,6 +47,24 @@ class Purses:
         """Take a job's spending out of its budgets."""
         if self._of and self._of[row]:
             self._left[self._of[row]] -= spending(self._tables, row, want)
+
+    def pay_back(self, row: int, pieces: list[Piece]) -> None:
+        """Return a job's spending to its budgets."""
+        if self._of and self._of[row] and pieces:
+            self._left[self._of[row]] += spending(self._tables, row, _of_pieces(pieces))
+
+    def copy(self) -> FloatArray:
+        """What is left, to be put back later."""
+        return self._left.copy()
+
+    def put_back(self, left: FloatArray) -> None:
+        """Return to what was left at the time of a copy."""
+        self._left = left
+
+
+def _of_pieces(pieces: list[Piece]) -> Want:
+    flat = np.array(pieces, dtype=np.float64).reshape(-1, 4)
+    return Want(flat[:, 0].astype(np.int64), flat[:, 1].astype(np.int64), flat[:, 3] - flat[:, 2])
 
 
 def spending(tables: Tables, row: int, want: Want) -> FloatArray:

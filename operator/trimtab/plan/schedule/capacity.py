@@ -153,6 +153,27 @@ class Capacity:
             )
         return runs
 
+    def release(self, row: int, pieces: list[Piece]) -> None:
+        """Give back what a job took."""
+        if not self.bounded or not pieces:
+            return
+        taken = []
+        for slot, mode, begin, end in pieces:
+            start = self._edges[slot]
+            mask = _touched(begin - start, end - start, float(self._tables.hours[slot]) / PARTS)
+            taken.append((int(self._tables.pool[row, mode]), slot, mask, -float(self._tables.units[row, mode])))
+        # Two pieces of a job may share a part of a slot; it was taken once for each mode.
+        nothing = np.zeros(0, dtype=np.int64)
+        self._hold(nothing, nothing, np.zeros(0), taken)
+
+    def copy(self) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """What is left, to be put back later."""
+        return self._free.copy(), self.least.copy(), self.most.copy()
+
+    def put_back(self, left: tuple[FloatArray, FloatArray, FloatArray]) -> None:
+        """Return to what was left at the time of a copy."""
+        self._free, self.least, self.most = left
+
     def fitting(self, row: int, want: Want) -> Want:
         """The entries of a wish that take whole slots in which the mode is free."""
         pools, units = self._tables.pool[row, want.modes], self._tables.units[row, want.modes]

@@ -55,54 +55,85 @@ def urgency(tables: Tables) -> IntArray:
     return np.lexsort((np.arange(tables.job_count), -size, slack, -tables.priority))
 
 
-def place(
-    tables: Tables,
-    order: Asked,
-    unit_price: FloatArray | None,
-    first: dict[int, Want] | None = None,
-    budgets: tuple[Budget, ...] = (),
-    keys: tuple[str, ...] = (),
-) -> Placement:
-    """Place all jobs, in their order.
+def many(tables: Tables, asked: Asked) -> Asked:
+    """Of more than a few jobs, each keeps what it can have of its choice while it chooses the rest again."""
+    if len(asked.rows) <= _MANY:
+        return asked
+    busy = np.zeros((len(asked.rows), tables.slot_count), dtype=np.bool_)
+    return Asked(asked.rows, asked.work, asked.deadline, busy)
 
-    Args:
-        tables: The problem.
-        order: The jobs, first come first.
-        unit_price: (P, T) Shadow prices of capacity that steer the choice.
-        first: What some jobs try first, found by the linear programme: it fits all but gangs and parts of slots.
-        budgets: What the jobs may spend together.
-        keys: (J) Keys of the jobs, by which budgets know them.
-    """
-    placement = Placement.empty(tables)
-    placing = _Placing(tables, Capacity(tables), Purses(tables, budgets, keys), unit_price, placement)
-    if len(order.rows) > _MANY:
-        order = Asked(
-            order.rows, order.work, order.deadline, np.zeros((len(order.rows), tables.slot_count), dtype=np.bool_)
-        )
-    if first:
-        order = placing.take(order, first)
-    for part in order.chunks(_TOGETHER if placing.capacity.bounded else _ALL_TOGETHER):
-        group, one_by_one = part, False
-        while len(group.rows):
-            head = group.pick(np.arange(1)) if one_by_one else group
-            left = placing.choose(head)
-            if one_by_one and len(left.rows):
-                left = placing.choose(left, one_mode=True)
-            # Where hardly any gets what it chose, all but the first choose in vain.
-            one_by_one = one_by_one or len(left.rows) > _FEW * len(group.rows)
-            group = left.then(group.pick(np.arange(len(head.rows), len(group.rows))))
-    return placement
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What undoes a change of the placing."""
+
+    capacity: tuple[FloatArray, FloatArray, FloatArray]
+    spent: FloatArray
+    jobs: dict[int, tuple[list[Piece], float, bool, bool]]
 
 
 @dataclass
-class _Placing:
-    """The state of placing."""
+class Placing:
+    """The state of placing: what is taken so far, and by whom."""
 
     tables: Tables
     capacity: Capacity
     purses: Purses
     unit_price: FloatArray | None
     placement: Placement
+
+    @staticmethod
+    def begin(
+        tables: Tables, unit_price: FloatArray | None, budgets: tuple[Budget, ...], keys: tuple[str, ...]
+    ) -> "Placing":
+        """Nothing placed yet.
+
+        Args:
+            tables: The problem.
+            unit_price: (P, T) Shadow prices of capacity that steer the choice.
+            budgets: What the jobs may spend together.
+            keys: (J) Keys of the jobs, by which budgets know them.
+        """
+        purses = Purses(tables, budgets, keys)
+        return Placing(tables, Capacity(tables), purses, unit_price, Placement.empty(tables))
+
+    def place(self, order: Asked) -> None:
+        """Place jobs into what is left, first come first."""
+        for part in order.chunks(_TOGETHER if self.capacity.bounded else _ALL_TOGETHER):
+            group, one_by_one = part, False
+            while len(group.rows):
+                head = group.pick(np.arange(1)) if one_by_one else group
+                left = self.choose(head)
+                if one_by_one and len(left.rows):
+                    left = self.choose(left, one_mode=True)
+                # Where hardly any gets what it chose, all but the first choose in vain.
+                one_by_one = one_by_one or len(left.rows) > _FEW * len(group.rows)
+                group = left.then(group.pick(np.arange(len(head.rows), len(group.rows))))
+
+    def snapshot(self, rows: list[int]) -> Snapshot:
+        """What undoes whatever happens to these jobs from here on."""
+        placement = self.placement
+        jobs = {
+            row: (placement.pieces[row], float(placement.short[row]), bool(placement.missed[row]), row in placement.cut)
+            for row in rows
+        }
+        return Snapshot(self.capacity.copy(), self.purses.copy(), jobs)
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Undo what happened since."""
+        self.capacity.put_back(snapshot.capacity)
+        self.purses.put_back(snapshot.spent)
+        for row, (pieces, short, missed, cut) in snapshot.jobs.items():
+            self.placement.pieces[row], self.placement.short[row], self.placement.missed[row] = pieces, short, missed
+            (self.placement.cut.add if cut else self.placement.cut.discard)(row)
+
+    def release(self, rows: list[int]) -> None:
+        """Take jobs out again."""
+        for row in rows:
+            self.capacity.release(row, self.placement.pieces[row])
+            self.purses.pay_back(row, self.placement.pieces[row])
+            self.placement.pieces[row], self.placement.short[row], self.placement.missed[row] = [], 0.0, False
+            self.placement.cut.discard(row)
 
     def choose(self, group: Asked, one_mode: bool = False) -> Asked:
         """Let a group choose; returns those who have to choose again, and how much work they may ask for."""

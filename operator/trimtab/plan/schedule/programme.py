@@ -73,7 +73,9 @@ def solve_programme(tables: Tables, asked: Asked, rank: IntArray) -> Solution | 
     order = np.lexsort((entries_row, entries_column))
     model = highspy.HighsLp()
     model.num_col_, model.num_row_ = count + jobs, first_pair + len(pair)
-    model.col_cost_ = np.concatenate([cost[job, mode, slot], undone])
+    # Costs of about a thousand, so that what breaks ties is above the solver's tolerance.
+    scale = 1e3 / max(float(cost[job, mode, slot].mean()), 1e-300) if count else 1.0
+    model.col_cost_ = np.concatenate([cost[job, mode, slot], undone]) * scale
     model.col_lower_ = np.zeros(count + jobs)
     model.col_upper_ = np.concatenate([limit, np.full(jobs, highspy.kHighsInf)])
     free = (tables.free_units * tables.hours[None, :])[finite]
@@ -88,7 +90,7 @@ def solve_programme(tables: Tables, asked: Asked, rank: IntArray) -> Solution | 
         return None
     run, dual = found
     price = np.zeros((pools, slots))
-    price[finite] = np.maximum(-dual[jobs:first_pair], 0.0)
+    price[finite] = np.maximum(-dual[jobs:first_pair], 0.0) / scale
     return Solution(price, _wants(asked, job, slot, mode, run[:count]))
 
 

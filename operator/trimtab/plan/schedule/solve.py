@@ -9,7 +9,8 @@ from trimtab.plan.schedule.bound import lower_bound
 from trimtab.plan.schedule.budgets import price_budgets
 from trimtab.plan.schedule.capacity import Piece, Want
 from trimtab.plan.schedule.explain import Explanation, Outcome, explain
-from trimtab.plan.schedule.place import Placement, place, urgency
+from trimtab.plan.schedule.mend import lateness, make_room, pull_forward
+from trimtab.plan.schedule.place import Placement, Placing, many, urgency
 from trimtab.plan.schedule.prices import Market, demand, overloaded, subgradient_prices
 from trimtab.plan.schedule.problem import FloatArray, JobSchedule, Schedule, SchedulingProblem, SlotRun
 from trimtab.plan.schedule.programme import MOST_COLUMNS, Solution, columns, solve_programme
@@ -20,6 +21,9 @@ _REPLACINGS = 4
 """Times that all jobs are placed anew because one missed a deadline that it could keep."""
 _PLACEMENTS = 1200
 """Jobs that are placed anew for that, all times together: many jobs are placed once."""
+_SECOND_CHOICES = 48
+"""Jobs that choose once more when all have their place."""
+_ROUNDING_SHARE = 1e-7
 _ROUNDING_HOURS = 1e-7
 _NONE = Explanation()
 
@@ -82,22 +86,37 @@ def _place_all(
     """
     tables = steered.tables
     possible = {row for row, short in zip(asked.rows.tolist(), alone.short.tolist(), strict=True) if short <= 0.0}
-    best: tuple[int, Placement] | None = None
+    best: tuple[float, Placing] | None = None
     blame = np.zeros(tables.job_count)
     attempts = 1 + min(_REPLACINGS, _PLACEMENTS // len(asked.rows))
     for _ in range(attempts):
         order = asked.pick(np.lexsort((np.arange(len(asked.rows)), -blame[asked.rows], -tables.priority[asked.rows])))
-        first = {row: want for row, want in steered.first.items() if not blame.any()}
-        placement = place(tables, order, steered.unit_price, first, problem.budgets, keys)
-        wrong = [row for row in np.flatnonzero(placement.missed | (placement.short > 0.0)).tolist() if row in possible]
-        wrong = [row for row in wrong if row not in placement.cut]
-        if best is None or len(wrong) < best[0]:
-            best = len(wrong), placement
-        if not wrong:
+        placing = Placing.begin(tables, steered.unit_price, problem.budgets, keys)
+        if steered.first and not blame.any():
+            order = placing.take(order, steered.first)
+        placing.place(many(tables, order))
+        late = {row: lateness(placing, row) for row in possible if row not in placing.placement.cut}
+        total = sum(late.values())
+        if best is None or total < best[0]:
+            best = total, placing
+        if total <= 0.0:
             break
-        blame[wrong] += 1.0
+        for row, hours in late.items():
+            blame[row] += hours > 0.0
     assert best is not None
-    return best[1]
+    if best[0] > 0.0:
+        make_room(best[1], asked, possible)
+    if steered.unit_price is not None:
+        pull_forward(best[1], asked, _regret(steered.tables, asked, alone, best[1].placement))
+    return best[1].placement
+
+
+def _regret(tables: Tables, asked: Asked, alone: Market, placement: Placement) -> IntArray:
+    """Positions of the jobs that have most to gain by choosing once more."""
+    usd, grams, _ = spent(tables, placement.pieces)
+    value = (usd + tables.usd_per_gram * grams)[asked.rows] - alone.value
+    order = np.argsort(-value, kind="stable")
+    return order[value[order] > _ROUNDING_SHARE * alone.value[order]][:_SECOND_CHOICES]
 
 
 def _guide(tables: Tables, asked: Asked, short: FloatArray) -> Solution:

@@ -10,7 +10,7 @@ from trimtab.plan.schedule.problem import FloatArray, SchedulingProblem
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 
-TIE = 1e-7
+TIE = 1e-5
 """Share of the typical price by which a unit costs more at the end of the horizon than at its start: of two schedules
 of equal cost the earlier wins, and one of them is always the plan."""
 CARBON_TIE = 1e-6
