@@ -54,6 +54,7 @@ class Application:
     trace: ApplicationTrace
     _steps: dict[tuple[tuple[int, ...], int], StepTime] = field(default_factory=dict, repr=False)
     _statistics: dict[tuple[int, int], GradientStatistics] = field(default_factory=dict, repr=False)
+    _gains: dict[int, FloatArray] = field(default_factory=dict, repr=False)
 
     @property
     def name(self) -> str:
@@ -89,21 +90,36 @@ class Application:
     def steps_after(self, batch_size: int, epoch: int) -> float:
         """Steps that training at this batch takes to the end of an epoch (counted from 0)."""
         lower, upper = self._around(batch_size)
-        return _between(batch_size, lower, upper, float(lower.steps[epoch]), float(upper.steps[epoch]))
+        share = _share(batch_size, lower, upper)
+        return float((1.0 - share) * lower.steps[epoch] + share * upper.steps[epoch])
 
     def gradient_statistics(self, batch_size: int, epoch: int) -> GradientStatistics:
         """What the gradients are like in an epoch (counted from 0) at a batch."""
         key = batch_size, epoch
         if key not in self._statistics:
             lower, upper = self._around(batch_size)
-            square = _between(
-                batch_size, lower, upper, float(lower.gradient_square[epoch]), float(upper.gradient_square[epoch])
+            share = _share(batch_size, lower, upper)
+            self._statistics[key] = GradientStatistics(
+                float((1.0 - share) * lower.gradient_square[epoch] + share * upper.gradient_square[epoch]),
+                float((1.0 - share) * lower.gradient_variance[epoch] + share * upper.gradient_variance[epoch]),
             )
-            variance = _between(
-                batch_size, lower, upper, float(lower.gradient_variance[epoch]), float(upper.gradient_variance[epoch])
-            )
-            self._statistics[key] = GradientStatistics(square, variance)
         return self._statistics[key]
+
+    def gains(self, batch_size: int) -> FloatArray:
+        """Worth of a step at a batch, in steps of the initial batch. Shape: (epochs,)."""
+        if batch_size not in self._gains:
+            scale = batch_size / self.limits.initial
+            lower, upper = self._around(batch_size)
+            share = _share(batch_size, lower, upper)
+            square, variance = (
+                ((1.0 - share) * low + share * high)[: self.epochs]
+                for low, high in (
+                    (lower.gradient_square, upper.gradient_square),
+                    (lower.gradient_variance, upper.gradient_variance),
+                )
+            )
+            self._gains[batch_size] = np.asarray((variance + square) / (variance / scale + square))
+        return self._gains[batch_size]
 
     def step_time(self, placement: tuple[int, ...], local_batch: int) -> StepTime:
         """Time of a step with one pass.
@@ -172,8 +188,6 @@ class Application:
         return lower[-1], upper[0]
 
 
-def _between(at: int, lower: ConvergenceTrace, upper: ConvergenceTrace, low: float, high: float) -> float:
-    if lower.batch_size == upper.batch_size:
-        return low
-    share = (at - lower.batch_size) / (upper.batch_size - lower.batch_size)
-    return (1.0 - share) * low + share * high
+def _share(at: int, lower: ConvergenceTrace, upper: ConvergenceTrace) -> float:
+    """Where a batch is between two traced ones: 0 at the lower, 1 at the upper."""
+    return 0.0 if lower is upper else (at - lower.batch_size) / (upper.batch_size - lower.batch_size)

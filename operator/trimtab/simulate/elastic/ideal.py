@@ -46,20 +46,11 @@ def ideal(application: Application, shape: ClusterShape) -> Ideal:
             time = application.step_time(placement, local)
             seconds = time.step_seconds + time.compute_seconds * (passes - 1)
             size = local * passes * replicas
-            gain = _gains(application, size)
-            taken = progress * seconds / gain
+            taken = progress * seconds / application.gains(size)
             fastest = np.minimum(fastest, taken)
             leanest = np.minimum(leanest, taken * replicas)
     least = float(leanest.sum())
     return Ideal(float(fastest.sum()), least, float(np.max(leanest / fastest)) / least)
-
-
-def _gains(application: Application, batch_size: int) -> FloatArray:
-    """Worth of a step in steps of the initial batch. Shape: (epochs,)."""
-    scale = batch_size / application.limits.initial
-    return np.array(
-        [application.gradient_statistics(batch_size, epoch).gain(scale) for epoch in range(application.epochs)]
-    )
 
 
 def _placements(application: Application, shape: ClusterShape) -> list[tuple[int, ...]]:
