@@ -142,6 +142,37 @@ def test_philly_jobs_are_replayed(tmp_path: Path) -> None:
     assert policies["trimtab"]["energy_kwh"] == pytest.approx(policies["run-at-once"]["energy_kwh"])
 
 
+POLLUX = ["--jobs", str(DATA / "pollux" / "workloads" / "first-20.csv"), "--format", "pollux", "--capacity", "16"]
+
+
+def test_elastic_jobs_are_replayed_and_reported(tmp_path: Path) -> None:
+    words = [*POLLUX, *CARBON, "--start", "24", "--policies", "trimtab,run-at-once,tiresias"]
+    done = simulate("training", *words, "--out", str(tmp_path))
+    assert done.exit_code == 0, done.output
+    found = document(tmp_path)
+    policies = found["policies"]
+    assert list(policies) == ["trimtab", "run-at-once", "tiresias"]
+    assert all(figures["ratio_to_optimum"] > 1 for figures in policies.values())
+    assert policies["trimtab"]["mean_jct_h"] < policies["run-at-once"]["mean_jct_h"]
+    assert found["savings"]["completion_time"]["trimtab"]["low"] > 0
+    assert found["run"]["settings"]["cluster"] == "4 nodes of 4 GPUs"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--capacity", "15"], "15 GPUs are no whole nodes of 4; give a multiple, or --gpus-per-node"),
+        (["--hours", "3"], "it has no meaning with --format pollux; leave it out"),
+        (["--policies", "ecovisor"], "'ecovisor' unknown; the policies with --format pollux are trimtab"),
+        (["--gpus-per-node", "8", "--capacity", "16"], "gpus_per_node is 8; give 1 to 4, as the traces have 4"),
+    ],
+)
+def test_a_wrong_option_of_elastic_jobs_is_said(tmp_path: Path, words: list[str], said: str) -> None:
+    done = simulate("training", *POLLUX, *words, "--out", str(tmp_path))
+    assert done.exit_code == 2, done.output
+    assert said in " ".join(done.output.replace("│", " ").split())
+
+
 AZURE = ["--arrivals", str(DATA / "azure" / "conv_first_900.csv")]
 SPLITWISE = ["--profiles", str(DATA / "splitwise" / "perf_model_part.csv")]
 

@@ -3,7 +3,7 @@
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Generator, Iterable, Sized
 from typing import TypeVar
 
 from rich.console import Console
@@ -20,7 +20,7 @@ _UPDATE_EVERY_SECONDS = 0.1
 
 def track(
     iterable: Iterable[T], description: str, total: int | None = None, enabled: bool | None = None
-) -> Iterator[T]:
+) -> Generator[T, None, None]:
     """Iterate, and show how far it is once it lasts over two seconds.
 
     On a terminal that is a bar, one below the other for iterations within iterations; else a line about every ten

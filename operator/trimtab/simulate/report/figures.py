@@ -32,7 +32,7 @@ class Figure:
 
 _FIGURES = (
     Figure("Carbon", "kg", lambda result: result.carbon_g, "", 1e-3),
-    Figure("Cost", "USD", lambda result: result.cost, ",.2f"),
+    Figure("Cost", "USD", lambda result: result.cost, ""),
     Figure("Energy", "kWh", lambda result: result.energy_kwh, ""),
     Figure("Wait", "h", lambda result: result.mean_wait_h, ".2f"),
     Figure("Completion", "h", lambda result: result.mean_jct_h, ".3f"),

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
+from trimtab.simulate.progress import track
 from trimtab.simulate.results import PolicyResult
 
 FloatArray = npt.NDArray[np.float64]
@@ -109,7 +110,10 @@ def _intervals(
     if units < 2:
         return [None] * len(others), [None] * len(others)
 
+    draws = track(range(RESAMPLES // _BATCH), "Drawing intervals")
+
     def shares(index: npt.NDArray[np.int64], axis: int = -1) -> FloatArray:
+        next(draws, None)
         rows = index.reshape(-1, units)
         times = np.stack([np.bincount(row, minlength=units) for row in rows]).astype(np.float64)
         drawn = times @ values
@@ -128,4 +132,5 @@ def _intervals(
         method="percentile",
         rng=np.random.default_rng(seed),
     ).confidence_interval
+    draws.close()
     return [float(low) for low in found.low], [float(high) for high in found.high]

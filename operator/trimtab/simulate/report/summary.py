@@ -36,7 +36,9 @@ def summary(results: Sequence[PolicyResult], found: Mapping[str, Mapping[str, Sa
     if subject.ratio_to_optimum is not None:
         above = 100 * (subject.ratio_to_optimum - 1)
         place = f"{above:.1f} % above" if above >= 0.05 else "at"
-        sentences.append(f"In {facts.objective} it is {place} the limit, which takes perfect knowledge of the future.")
+        limit = "a lower bound that no schedule reaches" if facts.kind == "elastic" else "the limit"
+        knowledge = "" if facts.kind == "elastic" else ", which takes perfect knowledge of the future"
+        sentences.append(f"In {facts.objective} it is {place} {limit}{knowledge}.")
     return " ".join(sentences)
 
 

@@ -82,7 +82,8 @@ def _table(
     table = Table(title=f"Savings are against {facts.reference}" if measures else None, title_justify="left")
     table.add_column("policy", no_wrap=True)
     for name in measures:
-        table.add_column(f"{name.lower()}\nsaved %", justify="right", no_wrap=True)
+        heading = name.lower().replace(" ", "\n")
+        table.add_column(f"{heading}\nsaved %", justify="right", no_wrap=True)
     for column in columns:
         table.add_column(f"{column.name.lower()}\n{column.unit}", justify="right")
     for result in results:
