@@ -40,6 +40,7 @@ def seen(now: float, rate: float, *, ready: int = 1, starting: int = 0, utilizat
         waiting=0,
         options=(OptionState(ready, starting, utilization), OptionState(0, 0, 0.0)),
         latency_seconds=None,
+        late_share=0.0,
         recent=Requests(np.zeros(10), whole, whole),
         grams_per_kwh=0.0,
     )

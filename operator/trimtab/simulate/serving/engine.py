@@ -20,10 +20,11 @@ from trimtab.simulate.serving.policy import Observation, OptionState, Policy
 from trimtab.simulate.serving.replica import Replica
 from trimtab.simulate.serving.requests import FloatArray, IntArray, Requests, service_seconds
 
-_RECENT_REQUESTS = 1000
+_RECENT_REQUESTS = 10_000
 _KNOWN_BEFORE = 200
 """So many first requests stand in for what was served before the simulation began."""
 _LATENCY_WINDOW_SECONDS = 60.0
+_BUDGET_SECONDS = 3600.0
 
 
 @dataclass(frozen=True)
@@ -130,6 +131,8 @@ class _Simulation:
         self._arrived_then = 0
         self._utilized: dict[int, tuple[float, float]] = {}
         self._recent_latency: deque[tuple[float, float]] = deque()
+        self._late: deque[float] = deque()
+        """When requests were answered beyond the target, in the last hour."""
         self._plan_seconds: list[float] = []
         self._last_end = 0.0
 
@@ -211,6 +214,8 @@ class _Simulation:
             self._latency[request] = latency
             self._option[request] = replica.option_index
             self._recent_latency.append((now, latency))
+            if latency > self._setting.slo_seconds:
+                self._late.append(now)
         if ended:
             self._count(now)
             self._in_system -= ended
@@ -250,11 +255,24 @@ class _Simulation:
             waiting=len(self._fleet.central) + sum(replica.waiting() for replica in self._fleet.replicas),
             options=self._states(now),
             latency_seconds=latency,
+            late_share=self._late_share(now),
             recent=Requests(known.seconds[rows], known.prompt_tokens[rows], known.output_tokens[rows]),
             grams_per_kwh=setting.intensity(now),
         )
         self._asked_at, self._arrived_then, self._concurrency = now, self._next, 0.0
         return seen
+
+    def _late_share(self, now: float) -> float:
+        """Requests beyond the target in the last hour, of the requests of an hour.
+
+        Before the run began the service had the mean rate of what is known from then, and no request was late.
+        """
+        while self._late and self._late[0] < now - _BUDGET_SECONDS:
+            self._late.popleft()
+        begin = int(np.searchsorted(self._requests.seconds, max(now - _BUDGET_SECONDS, 0.0)))
+        before = float(np.mean(self._setting.before)) if len(self._setting.before) else 0.0
+        requests = self._next - begin + before * max(_BUDGET_SECONDS - now, 0.0)
+        return len(self._late) / max(requests, 1.0)
 
     def _states(self, now: float) -> tuple[OptionState, ...]:
         ready = [0] * len(self._fleet.options)

@@ -45,8 +45,10 @@ class Observation:
     options: tuple[OptionState, ...]
     latency_seconds: float | None
     """The target's quantile of latency over requests answered in the last minute; None when there were none."""
+    late_share: float
+    """Share of the requests of the last hour that were answered later than the target."""
     recent: Requests
-    """The last requests that arrived, up to a thousand: their lengths are known, their times are not to be used."""
+    """The last requests that arrived, up to ten thousand: their lengths are known, their times are not to be used."""
     grams_per_kwh: float
     """Carbon intensity now; 0 when the run has no carbon data."""
 

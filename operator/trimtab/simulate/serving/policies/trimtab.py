@@ -1,7 +1,7 @@
 """trimtab itself: `trimtab.plan.fleet.control`, the function that the operator calls in each pass of its loop.
 
 This module only says to it what can be observed, and carries out what it decides. Nothing is known of the future; the
-lengths of requests are those of the last thousand that arrived.
+lengths of requests are those of the last ten thousand.
 """
 
 import math
@@ -20,7 +20,15 @@ from trimtab.simulate.serving.requests import Requests
 _MOST_REPLICAS = 1000
 _NORMAL_P99 = 2.3263478740408408
 
-SETTINGS = Settings(pooled=True, max_replicas=_MOST_REPLICAS)
+SETTINGS = Settings(
+    pooled=True,
+    max_replicas=_MOST_REPLICAS,
+    latency_margin=1.0,
+    confidence=0.5,
+    scale_down_stabilization_seconds=180.0,
+    load_window_seconds=60.0,
+    drain_seconds=90.0,
+)
 
 
 class Trimtab:
@@ -81,7 +89,7 @@ class Trimtab:
             tuple(seen.rates.tolist()),
             seen.interval_seconds,
             pending_requests=float(seen.waiting),
-            breached=latency is not None and latency > self._setting.slo_seconds,
+            breached=latency is not None and latency > self._setting.slo_seconds and seen.waiting > 0,
             latency_seconds=latency,
         )
         return self._ask(seen.now_seconds, load, now_running, seen.recent, seen.grams_per_kwh)
