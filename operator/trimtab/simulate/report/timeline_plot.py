@@ -41,7 +41,7 @@ def timeline_plots(results: Sequence[PolicyResult], facts: RunFacts) -> list[Plo
 
 
 def _plot(shown: Sequence[PolicyResult], facts: RunFacts, begin: float, end: float, name: str) -> Plot:
-    edges = np.linspace(begin, end, _bins(begin, end, len(shown[0].timeline.hours)) + 1)
+    edges = _edges(begin, end, len(shown[0].timeline.hours))
     per_hour = 1 if end > _MINUTES_BELOW_HOURS else 60
     serving = facts.kind == "serving"
     load = next((result.timeline for result in shown if len(result.timeline.demand)), None) if serving else None
@@ -86,10 +86,12 @@ def _by_policy(axis: Axes, shown: Sequence[PolicyResult], facts: RunFacts, edges
     axis.legend(ncols=len(shown), loc="upper left", bbox_to_anchor=(0, -0.32))
 
 
-def _bins(begin: float, end: float, steps: int) -> int:
-    """Whole hours where they fit, so that a bin is an hour of the trace; no more than the timeline has steps."""
+def _edges(begin: float, end: float, steps: int) -> FloatArray:
+    """Whole days of a long run, whole hours of a shorter one: other bins would beat with the grid's day."""
     hours = end - begin
-    return round(hours) if 48 <= hours <= _BINS else max(1, min(_BINS, steps - 1))
+    if hours > _BINS:
+        return np.append(np.arange(begin, end - 12, 24.0), end)
+    return np.linspace(begin, end, (round(hours) if hours >= 48 else max(1, min(_BINS, steps - 1))) + 1)
 
 
 def mean_over(hours: FloatArray, values: FloatArray, edges: FloatArray) -> FloatArray:
