@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_server
 
-from trimtab.api.serving import ServingWorkloadSpec
+from trimtab.api.serving import Scaling, ServingWorkloadSpec
 from trimtab.local.binaries import ensure
+from trimtab.observe.load_history import history_query, load_history
 from trimtab.observe.meter import Account, Window, queries, read_window
 from trimtab.observe.prometheus import Prometheus, PrometheusError
 from trimtab.observe.series import by_workload
@@ -165,6 +166,22 @@ def test_serving_metrics_from_a_running_server(prometheus: Prometheus, exporters
     exporters.p95.set(12_500)
     assert until(lambda: getattr(look(), "latency_ms", None)) == 12.5
     assert abs((datetime.now(UTC) - metrics.observed_at).total_seconds()) < 60
+
+
+def test_the_load_of_the_last_intervals(prometheus: Prometheus, exporters: Exporters) -> None:
+    patient = SPEC.model_copy(update={"scaling": Scaling(scale_down_stabilization=timedelta(seconds=12))})
+
+    def look() -> Any:
+        exporters.answer(40)
+        now = datetime.now(UTC)
+        promql = history_query([patient], 1.0)
+        assert promql is not None
+        series = by_workload(prometheus.query(promql, now))
+        return load_history(series.get("demo/digits", ()), patient, 1.0, now)
+
+    rates = until(look)
+    assert len(rates) == 12
+    assert max(rates) > 40
 
 
 def test_training_metrics_of_a_simulated_gang(prometheus: Prometheus, exporters: Exporters) -> None:

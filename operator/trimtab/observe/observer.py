@@ -23,6 +23,7 @@ from trimtab.observe.cache import WATCHED, ClusterCache, ClusterView
 from trimtab.observe.carbon_reader import CarbonReader
 from trimtab.observe.facts import WORKLOAD_LABEL, KindFact, NodeFact, PodFact, Rejected
 from trimtab.observe.hardware import hardware_states
+from trimtab.observe.load_history import history_query, interval_seconds, load_history
 from trimtab.observe.meter import queries, read_window, windows
 from trimtab.observe.projection import NODES, PODS
 from trimtab.observe.prometheus import Prometheus, PrometheusError
@@ -98,6 +99,7 @@ class Observer:
             try:
                 training = self._with_training_metrics(self._prometheus, training, now)
                 fresh = self._read_serving(self._prometheus, serving, now)
+                fresh = self._with_history(self._prometheus, serving, fresh, now)
                 serving = tuple(one.model_copy(update={"metrics": fresh.get(one.meta.key)}) for one in serving)
             except PrometheusError as error:
                 health, message = MetricsHealth.UNREACHABLE, str(error)
@@ -194,6 +196,29 @@ class Observer:
             for one in states
         }
         return {key: metrics for key, metrics in found.items() if metrics is not None}
+
+    def _with_history(
+        self,
+        prometheus: Prometheus,
+        states: tuple[ServingState, ...],
+        fresh: dict[str, ServingMetrics],
+        now: datetime,
+    ) -> dict[str, ServingMetrics]:
+        interval = interval_seconds(self._settings.scrape_interval_seconds)
+        specs = {one.meta.key: one.spec for one in states if one.meta.key in fresh}
+        promql = history_query(specs.values(), interval)
+        if promql is None:
+            return fresh
+        series = by_workload(prometheus.query(promql, now))
+        return {
+            key: metrics.model_copy(
+                update={
+                    "recent_requests_per_second": load_history(series.get(key, ()), specs[key], interval, now),
+                    "recent_interval_seconds": interval,
+                }
+            )
+            for key, metrics in fresh.items()
+        }
 
     def _with_versions(self, states: tuple[ServingState, ...]) -> tuple[ServingState, ...]:
         servers = {

@@ -28,6 +28,10 @@ class ObservedLoad:
     """The metrics are there and recent; if not, nothing below may lower a scale."""
     requests_per_second: float
     """Arrivals, as far as they are answered."""
+    recent_requests_per_second: tuple[float, ...]
+    """The same over past intervals, the newest last; empty while too little is known to forecast from."""
+    recent_interval_seconds: float
+    """Length of these intervals."""
     pending_requests: float
     """Backlog."""
     breached: bool
@@ -53,7 +57,7 @@ def observe_load(state: ServingState, now: datetime, stale_seconds: float) -> Ob
     """Read the load out of the metrics."""
     metrics = state.metrics
     if metrics is None or (now - metrics.observed_at).total_seconds() > stale_seconds:
-        return ObservedLoad(False, 0.0, 0.0, False, None)
+        return ObservedLoad(False, 0.0, (), 10.0, 0.0, False, None)
     bound = state.spec.targets.latency.milliseconds
     recent, reported = recent_latency_ms(state), metrics.latency_ms
     breached = (recent is not None and recent > bound) or (
@@ -63,7 +67,13 @@ def observe_load(state: ServingState, now: datetime, stale_seconds: float) -> Ob
     busy_with_requests = metrics.requests_per_second > 0.0 or metrics.pending_requests > 0.0
     latency_ms = max(known) if known and busy_with_requests else None
     return ObservedLoad(
-        True, metrics.requests_per_second, metrics.pending_requests, breached and busy_with_requests, latency_ms
+        fresh=True,
+        requests_per_second=metrics.requests_per_second,
+        recent_requests_per_second=metrics.recent_requests_per_second,
+        recent_interval_seconds=metrics.recent_interval_seconds,
+        pending_requests=metrics.pending_requests,
+        breached=breached and busy_with_requests,
+        latency_ms=latency_ms,
     )
 
 

@@ -172,7 +172,9 @@ def workload_of(
             label=target.percentile.value,
         ),
         load=Load(
-            requests_per_second=(load.requests_per_second,),
+            # The newest interval ends now: what the last scrapes say of it is the better figure.
+            requests_per_second=(*load.recent_requests_per_second[:-1], load.requests_per_second),
+            interval_seconds=load.recent_interval_seconds,
             pending_requests=load.pending_requests,
             fresh=load.fresh,
             breached=load.breached,

@@ -253,6 +253,10 @@ class ServingMetrics(Fact):
     failures_per_second: float = 0.0
     pods: int = 1
     """Pods that these figures are of; one that is just ready has none yet."""
+    recent_requests_per_second: tuple[float, ...] = ()
+    """Rates over past intervals, the newest last; empty while too little is known to forecast from."""
+    recent_interval_seconds: float = 10.0
+    """Length of these intervals."""
     observed_at: datetime
 
 
