@@ -10,6 +10,8 @@ from trimtab.plan.schedule.tables import IntArray, Tables
 
 _TRIES = 120
 """Attempts to make room for late jobs, all together."""
+_LOOKS = 60_000
+"""Jobs that are looked at for that, all together: of many jobs few attempts are made."""
 _MAKE_ROOM = (4, 12, 36)
 """Jobs that are moved to make room for one, attempt after attempt."""
 _BETTER = 1e-9
@@ -36,7 +38,7 @@ def make_room(placing: Placing, asked: Asked, possible: set[int]) -> None:
     """
     place_of = {row: index for index, row in enumerate(asked.rows.tolist())}
     late = [row for row in place_of if row in possible and lateness(placing, row) > 0.0]
-    tries = 0
+    tries = _TRIES - min(_TRIES, max(_LOOKS // len(asked.rows), 4))
     for row in late:
         for most in _MAKE_ROOM:
             if tries >= _TRIES or row in placing.placement.cut or lateness(placing, row) <= 0.0:
@@ -98,7 +100,9 @@ def pull_forward(placing: Placing, asked: Asked, which: IntArray) -> None:
         placing.release([row])
         placing.place(asked.pick(np.array([position])))
         after = (lateness(placing, row), _value(placing, row))
-        if (after[0] - _BETTER, after[1] * (1.0 + _BETTER)) >= before:
+        later = after[0] > before[0] + _BETTER
+        sooner = after[0] < before[0] - _BETTER
+        if later or (not sooner and after[1] >= before[1] * (1.0 - _BETTER)):
             placing.restore(undo)
 
 

@@ -21,7 +21,7 @@ _REPLACINGS = 4
 """Times that all jobs are placed anew because one missed a deadline that it could keep."""
 _PLACEMENTS = 1200
 """Jobs that are placed anew for that, all times together: many jobs are placed once."""
-_SECOND_CHOICES = 48
+_SECOND_CHOICES = 32
 """Jobs that choose once more when all have their place."""
 _ROUNDING_SHARE = 1e-7
 _ROUNDING_HOURS = 1e-7
@@ -112,11 +112,15 @@ def _place_all(
 
 
 def _regret(tables: Tables, asked: Asked, alone: Market, placement: Placement) -> IntArray:
-    """Positions of the jobs that have most to gain by choosing once more."""
+    """Positions of the jobs that may have most to gain by choosing once more, in order of their starts."""
     usd, grams, _ = spent(tables, placement.pieces)
-    value = (usd + tables.usd_per_gram * grams)[asked.rows] - alone.value
+    finish = np.array([pieces[-1][3] if pieces else 0.0 for pieces in placement.pieces])
+    value = (usd + tables.usd_per_gram * grams + tables.delay * finish)[asked.rows] - alone.value
     order = np.argsort(-value, kind="stable")
-    return order[value[order] > _ROUNDING_SHARE * alone.value[order]][:_SECOND_CHOICES]
+    chosen = order[value[order] > _ROUNDING_SHARE * alone.value[order]][:_SECOND_CHOICES]
+    # In order of time, so that what one leaves the next can have.
+    starts = [pieces[0][2] if pieces else math.inf for pieces in (placement.pieces[r] for r in asked.rows[chosen])]
+    return np.asarray(chosen[np.argsort(np.array(starts), kind="stable")])
 
 
 def _guide(tables: Tables, asked: Asked, short: FloatArray) -> Solution:

@@ -16,6 +16,9 @@ from trimtab.plan.schedule.tables import BoolArray, IntArray
 
 _PRICES = 16
 """Prices of work that are tried at once."""
+_FEWER_PRICES = 8
+_MANY = 40
+"""Jobs above which fewer prices are tried at once."""
 _ROUNDS = 3
 _SPAN = 1e4
 """How far above the dearest marginal cost the price of work may have to be, since a start costs too."""
@@ -174,14 +177,15 @@ def fill_switching(jobs: Switching) -> SwitchingFilled:
     mode = np.full((count, slots), -1, dtype=np.int64)
     start = np.zeros(mode.shape, dtype=np.bool_)
     net, bound = np.zeros(count), np.zeros(count)
-    half = np.linspace(0.0, 1.0, _PRICES // 2)[:, None]
-    price = np.concatenate([low * (dear / low) ** half, dear * _SPAN ** (half + 2.0 / _PRICES)])
+    prices = _PRICES if count <= _MANY else _FEWER_PRICES
+    half = np.linspace(0.0, 1.0, prices // 2)[:, None]
+    price = np.concatenate([low * (dear / low) ** half, dear * _SPAN ** (half + 2.0 / prices)])
     rows = np.arange(count)
     for step in range(_ROUNDS):
         paths = best_paths(jobs, price)
         np.maximum(bound, (price * jobs.work + paths.value).max(axis=0), out=bound)
         done = paths.net >= enough
-        first_done = np.where(done.any(axis=0), done.argmax(axis=0), _PRICES - 1)
+        first_done = np.where(done.any(axis=0), done.argmax(axis=0), prices - 1)
         better = done[first_done, rows] if step else np.ones(count, dtype=np.bool_)
         mode[better] = paths.mode[:, first_done, rows].T[better]
         start[better] = paths.start[:, first_done, rows].T[better]
@@ -189,7 +193,7 @@ def fill_switching(jobs: Switching) -> SwitchingFilled:
         low, high = price[np.maximum(first_done - 1, 0), rows], price[first_done, rows]
         if step == 0 and not done.any():
             break
-        price = low * (high / low) ** np.linspace(0.0, 1.0, _PRICES)[:, None]
+        price = low * (high / low) ** np.linspace(0.0, 1.0, prices)[:, None]
     wants = [_trim(jobs, row, mode[row], start[row], float(net[row] - jobs.work[row])) for row in range(count)]
     return SwitchingFilled(wants, np.where(net >= enough, 0.0, jobs.work - net), bound)
 
@@ -208,6 +212,11 @@ class _Run:
     starts: list[float]
     hours: list[float]
     started: bool
+
+    @property
+    def end(self) -> float:
+        """When it ends, hours."""
+        return self.starts[-1] + self.hours[-1]
 
     def net(self, rate: float, lost: float) -> float:
         return rate * (sum(self.hours) - (lost if self.started else 0.0))
@@ -244,6 +253,9 @@ def _cut(jobs: Switching, row: int, runs: list[_Run], excess: float, lost: float
         net = run.net(rate, lost)
         if net <= excess:
             saved = sum(float(cost[slot]) * hour for slot, hour in zip(run.slots, run.hours, strict=True))
+            if index == len(runs) - 1:
+                before = runs[-2].end if len(runs) > 1 else run.starts[0]
+                saved += float(jobs.delay[row]) * (run.end - before)
             offers = [(saved / max(net, 1e-12) if net > 0.0 else np.inf, index, 0)]
         else:
             wait = float(jobs.delay[row]) if index == len(runs) - 1 else 0.0
