@@ -155,6 +155,15 @@ def test_a_policy_that_misses_the_latency_target_is_no_rival() -> None:
     assert "hpa-cpu" not in said
 
 
+def test_a_cost_that_misses_the_target_is_not_praised() -> None:
+    results, facts = serving_run()
+    facts = replace(facts, least_attainment=0.999)
+    said = summary(results, {}, facts)
+    assert "That is short of the 99.9 % that were asked for" in said
+    assert "limit" not in said
+    assert "best other" not in said
+
+
 def test_one_policy_alone_is_reported_without_a_comparison(tmp_path: Path) -> None:
     results, facts = training_run()
     found = write(results[:1], facts, tmp_path)

@@ -30,6 +30,12 @@ def summary(results: Sequence[PolicyResult], found: Mapping[str, Mapping[str, Sa
     if saved:
         sentences.append(f"{subject.policy} took {_listed(saved)} than {facts.reference}.")
     sentences += _quality(subject, base, facts.kind)
+    if not _attains(subject, facts.least_attainment):
+        asked = f"the {100 * facts.least_attainment:g} % that were asked for"
+        sentences.append(
+            f"That is short of {asked}: what it costs does not compare with policies that hold the target."
+        )
+        return " ".join(sentences)
     best = _best_other(real, subject, facts.least_attainment)
     if best is not None:
         sentences.append(_against(subject, best, facts))
