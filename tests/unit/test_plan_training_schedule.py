@@ -127,3 +127,46 @@ def test_the_snapshot_says_it_all() -> None:
     world = snapshot(training=(hours_of_work(1),), carbon=(carbon("ES", *[float(x) for x in range(100, 130)]),))
     assert plan(Snapshot.model_validate_json(world.model_dump_json())) == plan(world)
     assert world.taken_at == worlds.NOW
+
+
+def elastic(name: str, hours: float, **spec: object) -> TrainingState:
+    """One replica does ten samples a second; more of them scale with losses."""
+    scaling = [
+        {"hardwareClass": "local-cpu", "replicas": k, "samplesPerSecond": str(10 * k**0.7)} for k in (1, 2, 4, 8)
+    ]
+    return hours_of_work(hours, name, minReplicas=1, maxReplicas=8, profiles=scaling, resources={"cpu": "1"}, **spec)
+
+
+def test_elastic_workloads_that_compete_share_the_class_and_the_short_one_gets_more() -> None:
+    cpu = hardware(capacity_units=8.0, units_per_node=8.0)
+    world = snapshot(hardware=(cpu,), training=(elastic("long", 10), elastic("short", 1)))
+    short, long = decide(world, "demo/short"), decide(world, "demo/long")
+    assert (short.action, long.action) == (TrainingAction.RUN, TrainingAction.RUN)
+    assert short.replicas + long.replicas == 8
+    assert short.replicas > long.replicas > 0
+    assert "alone it would have 8" in long.reasons[0].message
+
+
+def test_alone_it_gets_all_it_may_have() -> None:
+    cpu = hardware(capacity_units=8.0, units_per_node=8.0)
+    assert decide(snapshot(hardware=(cpu,), training=(elastic("digits", 1),))).replicas == 8
+
+
+def test_what_matters_more_does_not_share() -> None:
+    cpu = hardware(capacity_units=8.0, units_per_node=8.0)
+    world = snapshot(hardware=(cpu,), training=(elastic("long", 10, priority=5), elastic("short", 1)))
+    assert decide(world, "demo/long").replicas == 8
+    assert decide(world, "demo/short").action is TrainingAction.WAIT
+
+
+def test_a_width_is_not_changed_for_less_than_a_restart_costs() -> None:
+    cpu = hardware(capacity_units=8.0, units_per_node=8.0)
+    long, short = elastic("long", 10), elastic("short", 1)
+    before = {d.key: d.replicas for d in plan(snapshot(hardware=(cpu,), training=(long, short))).training}
+    running = tuple(
+        t.model_copy(update={"job": job(replicas=before[t.meta.key], ready=before[t.meta.key])}) for t in (long, short)
+    )
+    later = elastic("short", 0.97)
+    running = (running[0], later.model_copy(update={"job": running[1].job}))
+    after = {d.key: d.replicas for d in plan(snapshot(hardware=(cpu,), training=running)).training}
+    assert after == before

@@ -80,6 +80,10 @@ class GoodputModel:
         best = np.argmax(goodput, axis=0), np.arange(replicas.size)
         return BestBatches(goodput[best], local[best], passes[best])
 
+    def speeds(self, replicas: IntArray, gpus_per_node: int, fixed_batch: int | None = None) -> FloatArray:
+        """Speed by scale: see `progress_speeds`."""
+        return progress_speeds(self, replicas, gpus_per_node, fixed_batch)
+
     def best_split(self, nodes: int, replicas: int) -> BatchSplit:
         """The best batch on a placement, split; never above the maximum."""
         best = self.best_batches(np.array([nodes > 1]), np.array([replicas]))

@@ -8,12 +8,12 @@ small: that is how it becomes known.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from trimtab.plan.elastic.divide import divide, scales
-from trimtab.plan.elastic.goodput import GoodputModel, progress_speeds
 from trimtab.plan.elastic.pack import pack
 from trimtab.plan.elastic.placement import ClusterShape, Placement, replicas_of
 from trimtab.plan.elastic.worth import concave, progress_worths
@@ -27,6 +27,14 @@ UNKNOWN_SCALE_GAIN = 1e-3
 """Weights of delay that each doubling of its scale is worth: it takes GPUs that would stand idle, and no others."""
 
 
+class SpeedModel(Protocol):
+    """What is known of a job's speed: a goodput model, or speeds measured by scale."""
+
+    def speeds(self, replicas: IntArray, gpus_per_node: int, fixed_batch: int | None = None) -> FloatArray:
+        """Progress a second at each scale, 0 where the job cannot have it. Shape: that of `replicas`."""
+        ...
+
+
 @dataclass(frozen=True)
 class ElasticDemand:
     """A job that is submitted and not done."""
@@ -36,7 +44,7 @@ class ElasticDemand:
     """Where it runs now."""
     work_left: float
     """Progress left, in steps of the initial batch."""
-    model: GoodputModel | None
+    model: SpeedModel | None
     """What is known of its speed; None before the first measurement."""
     most_replicas: int
     """Limit for now: by its user, or because more would be too far from what was measured."""
@@ -133,7 +141,7 @@ def _candidates(
     known = []
     for demand in demands:
         if demand.model is not None:
-            speeds = progress_speeds(demand.model, sizes, shape.gpus_per_node, demand.fixed_batch)
+            speeds = demand.model.speeds(sizes, shape.gpus_per_node, demand.fixed_batch)
             known.append((demand, np.where(sizes <= _most_replicas(demand), speeds, 0.0)))
     # The shortest first: by the GPU time that is left at the most efficient scale.
     known.sort(key=lambda pair: _gpu_seconds_left(pair[0], pair[1], sizes) / pair[0].delay_weight)

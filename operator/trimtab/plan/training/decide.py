@@ -1,7 +1,7 @@
 """Decides for all training workloads together: run now and where, or wait, and why."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from trimtab.api.common import Reason
@@ -19,6 +19,7 @@ from trimtab.plan.training.options import Refused, TrainingOption, training_opti
 from trimtab.plan.training.problem import Candidate, at_once_hours, scheduling_problem
 from trimtab.plan.training.reasons import class_reason, waiting_reason
 from trimtab.plan.training.scaling import learned_scaling
+from trimtab.plan.training.shares import share
 from trimtab.plan.training.slack import carbon_hold, slack
 from trimtab.plan.training.timeline import runs_now, schedule_slots
 
@@ -74,7 +75,10 @@ def plan_training(
         job = one.state.job
         if one.candidate is None and job is not None and not job.suspended and not _finished(one.state):
             _take_what_it_holds(one.state, world)
-    ready = tuple(f.candidate for f in found if f.candidate is not None and not f.state.spec.suspend)
+    alone = (f.candidate for f in found if f.candidate is not None and not f.state.spec.suspend)
+    ready = share(alone, capacity, snapshot.taken_at)
+    settled = {c.state.meta.key: c for c in ready}
+    found = [replace(f, candidate=settled.get(f.state.meta.key, f.candidate)) for f in found]
     problem = scheduling_problem(ready, snapshot.hardware, series, capacity, snapshot.taken_at)
     horizon = timedelta(hours=float(problem.edges_hours[-1]))
     by_key = {p.key: p for p in solve(problem).jobs} if ready else {}

@@ -32,6 +32,8 @@ class Candidate:
     """At least one, best class first, most replicas first within a class."""
     hold: Hold | None
     slack: Slack
+    shared_from: int = 0
+    """Replicas that it would have alone, where others made it narrower; 0 where nobody did."""
 
     @property
     def best(self) -> TrainingOption:

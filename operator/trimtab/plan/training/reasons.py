@@ -30,6 +30,10 @@ def class_reason(candidate: Candidate, chosen: TrainingOption) -> Reason:
     held = job is not None and job.hardware_class == chosen.name
     code = "KeepsClass" if held else "CheapestClass" if runner_up else "OnlyClass"
     message = f"{chosen.replicas} replicas on {_price(chosen)}" + (", carbon priced in" if chosen.speed_known else "")
+    if candidate.shared_from:
+        message += (
+            f"; alone it would have {candidate.shared_from}: the class is shared for the least mean completion time"
+        )
     return Reason(code=code, message=message, alternative=f"next: {_price(runner_up)}" if runner_up else None)
 
 
