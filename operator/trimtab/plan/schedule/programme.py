@@ -66,7 +66,8 @@ def solve_programme(tables: Tables, asked: Asked, rank: IntArray) -> Solution | 
     bounded = finite[pool, slot]
     undone = np.full(jobs, 1e-12)
     np.maximum.at(undone, job, cost[job, mode, slot] / rate)
-    undone *= _UNDONE * (1.0 + rank)
+    # Of equals it is the last in the queue that stays undone.
+    undone *= _UNDONE * (1.0 + rank + 0.1 * np.arange(jobs, 0, -1) / jobs)
     entries_row = np.concatenate([job, pool_row[pool, slot][bounded], first_pair + pair_row, np.arange(jobs)])
     entries_column = np.concatenate([column, column[bounded], column[several], count + np.arange(jobs)])
     entries = np.concatenate([rate, units[bounded], np.ones(int(several.sum())), np.ones(jobs)])

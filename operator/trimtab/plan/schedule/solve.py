@@ -70,6 +70,9 @@ def _steer(problem: SchedulingProblem, tables: Tables, keys: tuple[str, ...], as
         priced = price_budgets(tables, problem.budgets, keys, asked)
         tables, worth = priced.tables, priced.constant
     alone = demand(tables, asked, None)
+    # A job that cannot even start in time is as impossible as one whose window has no room for its work.
+    too_late = tables.quickest(asked.rows) > asked.deadline + _ROUNDING_HOURS
+    alone = replace(alone, short=np.where(too_late, np.maximum(alone.short, 1e-6 * asked.work), alone.short))
     if not overloaded(tables, alone.load):
         return _Steered(tables, None, {}, worth), alone
     guide = _guide(tables, asked, alone.short)

@@ -102,6 +102,15 @@ class Tables:
         hi = np.minimum(self.edges[None, 1:], deadline[:, None])
         return np.asarray(np.maximum(hi - lo, 0.0))
 
+    def quickest(self, rows: IntArray) -> FloatArray:
+        """When each job would be done at the earliest, run without a stop in its best mode, hours. (rows)"""
+        modes = np.arange(self.valid.shape[1])[None, :]
+        continues = (self.running[rows][:, None] == modes) & (self.earliest[rows] <= 0.0)[:, None]
+        with np.errstate(divide="ignore"):
+            needs = self.work[rows][:, None] / self.rate[rows]
+        needs = needs + np.where(continues, 0.0, self.switch[rows][:, None])
+        return np.asarray(self.earliest[rows] + needs.min(axis=1))
+
     def priced(self, rows: IntArray, unit_price: FloatArray | None = None) -> FloatArray:
         """Objective of an hour in each mode and slot, (rows, M, T): money, priced carbon, the price of capacity.
 
