@@ -151,7 +151,9 @@ class TrainingWorkloadSpec(ApiModel):
     """Fixes the number of replicas (the scale subresource writes it); unset means that trimtab chooses."""
     hardware: Hardware = Hardware()
     """Where it may run."""
-    profiles: Annotated[tuple[ThroughputProfile, ...], Field(max_length=32), ListMap(("hardwareClass", "replicas"))] = ()
+    profiles: Annotated[
+        tuple[ThroughputProfile, ...], Field(max_length=32), ListMap(("hardwareClass", "replicas"))
+    ] = ()
     """Declared speed by hardware class and replicas."""
     checkpoint: Checkpoint | None = None
     """Where training state is kept."""
