@@ -19,6 +19,23 @@ class Demand:
     """What replicas are to be ready for: the forecast's quantile, the backlog counted in."""
 
 
+def budget_spent(workload: Workload) -> float:
+    """Requests that missed the target over those that may: below 1 there is error budget left."""
+    late, allowed = workload.load.late_share, 1.0 - workload.target.quantile
+    return 1.0 if late is None or allowed <= 0.0 else late / allowed
+
+
+def _confidence(workload: Workload) -> float:
+    """The quantile to be ready for: down to half of what is set while no error budget is spent, up as it is overspent.
+
+    To hundredths, so that workloads whose budgets are alike are forecast together.
+    """
+    confidence, spent = workload.settings.confidence, budget_spent(workload)
+    if spent <= 1.0:
+        return max(0.01, round(confidence * (1.0 + spent) / 2.0, 2))
+    return min(0.99, round(confidence + (1.0 - confidence) * (1.0 - 1.0 / spent), 2))
+
+
 def _ahead_seconds(workload: Workload) -> float:
     """Until a decision made now bears fruit: the start of a replica, and what passes until the next decision."""
     running, settings = workload.running, workload.settings
@@ -36,7 +53,7 @@ def demand(workloads: tuple[Workload, ...]) -> Demand:
         if load.fresh and load.requests_per_second:
             shape = (len(load.requests_per_second), load.interval_seconds)
             settings = workload.settings
-            key = (*shape, _ahead_seconds(workload), settings.load_window_seconds, settings.confidence)
+            key = (*shape, _ahead_seconds(workload), settings.load_window_seconds, _confidence(workload))
             groups[key].append(i)
     for (_, interval, ahead, over, confidence), members in groups.items():
         window = np.array([workloads[i].load.requests_per_second for i in members], dtype=np.float64)

@@ -17,7 +17,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 FloatArray = npt.NDArray[np.float64]
 
-_LEVEL_WEIGHTS = (0.05, 0.1, 0.2, 0.35, 0.6, 1.0)
+_LEVEL_WEIGHTS = (0.02, 0.035, 0.06, 0.1, 0.2, 0.4, 1.0)
 _TREND_WEIGHTS = (0.0, 0.1)
 _DAMPING = 0.9
 _FEW_ERRORS = 12

@@ -110,6 +110,9 @@ class Load:
     """The latency target is broken now."""
     latency_seconds: float | None = None
     """The target's percentile as measured; None while idle or unknown."""
+    late_share: float | None = None
+    """Share of the requests of the last hour (or so) that missed the target: how much of the error budget is spent.
+    None: unknown, and taken as just what is allowed."""
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from trimtab.api.common import Reason
+from trimtab.plan.fleet.demand import budget_spent
 from trimtab.plan.fleet.problem import Option, Workload
 
 
@@ -117,7 +118,7 @@ def _down(workload: Workload, want: Want, wanted: int, current: int, switching: 
     if over:
         kept = next((n for n in range(current - 1, wanted, -1) if not want.over_limit(n)), wanted)
         return Settled(kept, wanted, since if kept > wanted else None, Reason(code="OverLimit", message=over))
-    patience = workload.settings.scale_down_stabilization_seconds
+    patience = workload.settings.scale_down_stabilization_seconds * min(1.0, budget_spent(workload))
     left = patience - (now_seconds - since)
     if left > 0.0:
         text = f"{wanted} replicas would do; keeps {current} for another {left:.0f} s"

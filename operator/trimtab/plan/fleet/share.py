@@ -89,9 +89,9 @@ def _compete(ways: Ways, preference: Preference, ask: Ask, capacity: FloatArray,
     solution, chosen = _solve(ways, columns, capacity)
     short = _short_owners(columns, chosen, ask)
     if short.size:
-        columns += _fewer(ways, preference, ask)
+        columns += _fewer(ways, preference, ask, capacity)
         if allow_split:
-            columns += _split(ways, preference, ask)
+            columns += _split(ways, preference, ask, capacity)
         solution, chosen = _solve(ways, columns, capacity)
     parts: list[tuple[Part, ...]] = [()] * len(ways.workloads)
     for i in chosen:
@@ -140,25 +140,26 @@ def _whole(ways: Ways, preference: Preference, ask: Ask) -> Iterator[_Column]:
                 yield _Column(owner, regret + restart * (settled - count) + 1e-9, (Part(row, count),))
 
 
-def _counts(low: int, high: int) -> list[int]:
-    """Numbers from low to high: all, or some evenly spread."""
+def _counts(low: int, high: int, room: float = np.inf) -> list[int]:
+    """Numbers from low to high: all, or some evenly spread; no more than there is room for, and just as many."""
+    high = int(min(high, np.floor(room + 1e-9)))
     if high < low:
         return []
     spread = np.linspace(low, high, min(_COUNTS, high - low + 1))
     return sorted({round(float(value)) for value in spread})
 
 
-def _fewer(ways: Ways, preference: Preference, ask: Ask) -> Iterator[_Column]:
+def _fewer(ways: Ways, preference: Preference, ask: Ask, capacity: FloatArray) -> Iterator[_Column]:
     """Each way with fewer replicas than the target needs: the shortage counts by its share."""
     for row in _rows(preference).tolist():
         owner, needed = int(ways.owner[row]), int(ask.needed[row])
         regret = float(preference.regret_usd_per_hour[row])
         shortage = preference.shortage_usd_per_hour * _weight(ways, owner)
-        for count in _counts(1, needed - 1):
+        for count in _counts(1, needed - 1, capacity[ways.pool[row]] / ways.units[row]):
             yield _Column(owner, regret + shortage * (1.0 - count / needed), (Part(row, count),))
 
 
-def _split(ways: Ways, preference: Preference, ask: Ask) -> Iterator[_Column]:
+def _split(ways: Ways, preference: Preference, ask: Ask, capacity: FloatArray) -> Iterator[_Column]:
     """A variant on two pools. A balancer that sends at random gives each replica as much: the slower one decides."""
     rows = _rows(preference)
     groups: dict[tuple[int, str], list[int]] = {}
@@ -168,7 +169,7 @@ def _split(ways: Ways, preference: Preference, ask: Ask) -> Iterator[_Column]:
         pairs = ((a, b) for i, a in enumerate(members) for b in members[i + 1 :])
         for a, b in pairs:
             need_a, need_b = int(ask.needed[a]), int(ask.needed[b])
-            for count in _counts(1, need_a - 1):
+            for count in _counts(1, need_a - 1, capacity[ways.pool[a]] / ways.units[a]):
                 if ways.pooled[a]:
                     rest = int(np.ceil(need_b * (1.0 - count / need_a) - 1e-9))
                 else:

@@ -37,7 +37,7 @@ class Ways:
     least: FloatArray
     """Fewest replicas to keep."""
     most: FloatArray
-    """Most replicas: by the workload's settings, and by what the pool could hold if it were alone."""
+    """Most replicas, by the workload's settings; what the pools can hold is for the solver."""
 
     def __len__(self) -> int:
         return len(self.options)
@@ -125,7 +125,6 @@ def ways_of(fleet: Fleet) -> Ways:
     index = {pool.name: i for i, pool in enumerate(fleet.pools)}
     options: list[Option] = []
     owners: list[int] = []
-    room: list[float] = []
     for owner, workload in enumerate(fleet.workloads):
         for option in workload.options:
             if option.pool not in index:
@@ -137,11 +136,10 @@ def ways_of(fleet: Fleet) -> Ways:
             if option.accuracy >= workload.target.min_accuracy and fits >= 1:
                 options.append(option)
                 owners.append(owner)
-                room.append(fits)
-    return _ways(fleet, options, np.array(owners, dtype=np.intp), np.array(room, dtype=np.float64), index)
+    return _ways(fleet, options, np.array(owners, dtype=np.intp), index)
 
 
-def _ways(fleet: Fleet, options: Sequence[Option], owner: IntArray, room: FloatArray, index: dict[str, int]) -> Ways:
+def _ways(fleet: Fleet, options: Sequence[Option], owner: IntArray, index: dict[str, int]) -> Ways:
     pool = np.array([index[o.pool] for o in options], dtype=np.intp)
     grams = np.array([p.grams_per_kwh for p in fleet.pools], dtype=np.float64)
     settings = [w.settings for w in fleet.workloads]
@@ -155,8 +153,8 @@ def _ways(fleet: Fleet, options: Sequence[Option], owner: IntArray, room: FloatA
         pool=pool,
         curves=stack([o.profile for o in options], speeds),
         grams_per_kwh=grams[pool],
-        least=np.minimum(least[owner], room),
-        most=np.minimum(most[owner], room),
+        least=least[owner],
+        most=most[owner],
     )
 
 
