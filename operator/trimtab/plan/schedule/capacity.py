@@ -10,6 +10,8 @@ from trimtab.plan.schedule.tables import IntArray, Tables
 
 PARTS = 60
 """Parts of a slot. A run holds each part that it touches, so that capacity holds at every instant."""
+_TOUCHES = 1e-9
+"""Hours between two stretches that count as one."""
 _SLACK = 1e-9
 """Units by which rounding may overrun."""
 
@@ -249,17 +251,25 @@ class Capacity:
                 taken.append((pool, slot, _touched(begin, end, length / PARTS), units))
             return [(slot, mode, start + begin, start + end)]
         width = length / PARTS
-        room = _parts(np.array([lo]), np.array([lo + window]), np.array([width]))[0]
+        begins = np.maximum(np.arange(PARTS) * width, lo)
+        ends = np.minimum(np.arange(1, PARTS + 1) * width, lo + window)
         if self.bounded:
-            room[self._free[pool, slot] < units - _SLACK] = 0.0
+            ends = np.where(self._free[pool, slot] < units - _SLACK, begins, ends)
         for _, _, other_start, other_end in others:
-            room[int((other_start - start) / width + 1e-9) : int(np.ceil((other_end - start) / width - 1e-9))] = 0.0
-        intervals, mask = _pick(room, hours, lo, lo + window, width, late)
+            begins, ends = _without(begins, ends, other_start - start, other_end - start)
+        intervals, mask = _pick(begins, ends, hours, late)
         if intervals is None:
             return None
         if self.bounded:
             taken.append((pool, slot, mask, units))
         return [(slot, mode, start + begin, start + end) for begin, end in intervals]
+
+
+def _without(begins: FloatArray, ends: FloatArray, start: float, end: float) -> tuple[FloatArray, FloatArray]:
+    """What an interval leaves of each of some others; of two sides the longer."""
+    before, after = np.minimum(ends, start), np.maximum(begins, end)
+    left, right = np.maximum(before - begins, 0.0), np.maximum(ends - after, 0.0)
+    return np.where(left >= right, begins, after), np.where(left >= right, begins + left, after + right)
 
 
 def _touched(begin: float, end: float, width: float) -> npt.NDArray[np.bool_]:
@@ -277,25 +287,24 @@ def _parts(lo: FloatArray, hi: FloatArray, width: FloatArray) -> FloatArray:
 
 
 def _pick(
-    room: FloatArray, hours: float, lo: float, hi: float, width: float, late: bool
+    begins: FloatArray, ends: FloatArray, hours: float, late: bool
 ) -> tuple[list[tuple[float, float]] | None, npt.NDArray[np.bool_]]:
-    """The first (or last) parts that make so many hours, as intervals from the start of the slot."""
+    """The first (or last) of these stretches that make so many hours, joined where they touch."""
     mask = np.zeros(PARTS, dtype=np.bool_)
+    room = np.maximum(ends - begins, 0.0)
     if room.sum() < hours * (1.0 - 1e-9):
         return None, mask
     intervals: list[tuple[float, float]] = []
     left = hours
-    for part in range(PARTS - 1, -1, -1) if late else range(PARTS):
-        if room[part] <= 0.0:
-            continue
+    order = np.flatnonzero(room > 0.0)
+    for part in (order[::-1] if late else order).tolist():
         take = min(float(room[part]), left)
-        begin = max(part * width, lo)
-        end = min((part + 1) * width, hi)
+        begin, end = float(begins[part]), float(ends[part])
         begin, end = (end - take, end) if late else (begin, begin + take)
         mask[part] = True
-        if intervals and not late and abs(intervals[-1][1] - begin) < 1e-12:
+        if intervals and not late and abs(intervals[-1][1] - begin) < _TOUCHES:
             intervals[-1] = (intervals[-1][0], end)
-        elif intervals and late and abs(intervals[-1][0] - end) < 1e-12:
+        elif intervals and late and abs(intervals[-1][0] - end) < _TOUCHES:
             intervals[-1] = (begin, intervals[-1][1])
         else:
             intervals.append((begin, end))

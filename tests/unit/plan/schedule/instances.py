@@ -2,9 +2,11 @@
 
 import math
 
+import highspy
 import numpy as np
 from hypothesis import strategies as st
 
+from trimtab.plan.highs import QuietHighs
 from trimtab.plan.schedule.problem import Job, JobSchedule, Pool, RunMode, Schedule, SchedulingProblem
 
 USD_PER_GRAM = 1e-3
@@ -84,7 +86,7 @@ def held(problem: SchedulingProblem, schedule: Schedule) -> float:
                     changes.append((run.start_hours, 1, mode.units, run.slot))
                     changes.append((run.end_hours, 0, -mode.units, run.slot))
         now = 0.0
-        for at, starts, units, slot in sorted((round(c[0], 9), *c[1:]) for c in changes):
+        for _, starts, units, slot in sorted((round(c[0], 9), *c[1:]) for c in changes):
             now += units
             if starts:
                 worst = max(worst, now - float(pool.free_units[slot]))
@@ -137,11 +139,8 @@ def check(problem: SchedulingProblem, schedule: Schedule) -> None:
 
 
 def linear_programme(problem: SchedulingProblem) -> float | None:
-    """The optimum of the relaxation without starts and delay, by HiGHS; None where the deadlines cannot all be met."""
-    from highspy import Highs, HighsModelStatus, HighsVarType  # noqa: F401
-
-    model = Highs()
-    model.setOptionValue("output_flag", False)
+    """The optimum of the relaxation without starts and delay; None where the deadlines cannot all be met."""
+    model = QuietHighs()
     slots = len(problem.edges_hours) - 1
     load: dict[tuple[int, int], list[tuple[float, object]]] = {}
     terms = []
@@ -152,7 +151,7 @@ def linear_programme(problem: SchedulingProblem) -> float | None:
             for slot in range(slots):
                 low = max(float(problem.edges_hours[slot]), job.earliest_hours)
                 room = min(float(problem.edges_hours[slot + 1]), job.deadline_hours) - low
-                if room <= 0.0:
+                if room <= 0.0 or mode.units > float(pool.free_units[slot]):
                     continue
                 price = mode.units * float(pool.usd_per_unit_hour[slot]) + problem.usd_per_gram * (
                     mode.kilowatts * float(pool.grams_per_kwh[slot]) + mode.units * pool.embodied_grams_per_unit_hour
@@ -171,6 +170,14 @@ def linear_programme(problem: SchedulingProblem) -> float | None:
                 for hours, _ in entries[1:]:
                     total = total + hours
                 model.addConstr(total <= max(room for _, room in entries))
+    _bound_pools(problem, model, load)
+    model.run()
+    return float(model.getObjectiveValue()) if model.getModelStatus() == highspy.HighsModelStatus.kOptimal else None
+
+
+def _bound_pools(
+    problem: SchedulingProblem, model: QuietHighs, load: dict[tuple[int, int], list[tuple[float, object]]]
+) -> None:
     for (index, slot), entries in load.items():
         free = float(problem.pools[index].free_units[slot])
         if math.isfinite(free):
@@ -178,5 +185,3 @@ def linear_programme(problem: SchedulingProblem) -> float | None:
             for units, hours in entries[1:]:
                 total = total + units * hours
             model.addConstr(total <= free)
-    model.run()
-    return float(model.getObjectiveValue()) if model.getModelStatus() == HighsModelStatus.kOptimal else None

