@@ -34,7 +34,7 @@ class Control:
         self._jobs = jobs
         self._forecasts = forecasts
         self._capacity = capacity_units
-        self._problems = Problems(jobs, prices)
+        self._problems = Problems(jobs, prices, shared=capacity_units is not None)
         self._arrival = jobs.arrival_hours.tolist()
         self._deadline = jobs.deadline_hours.tolist()
         self._units = jobs.units.tolist()
