@@ -175,10 +175,11 @@ class _Final:
         total = _total(spent, rows)
         keeps = not any(limit_broken(self.ways, spent, r) for r in rows)
         count, alone = sum(p.replicas for p in parts), len(parts) == 1
+        as_settled = alone and count == settled.replicas
         if alone and count < settled.needed:
             reasons.append(short(self.account, row, count, settled.needed))
             bound_by = "Capacity"
-        elif alone and count == settled.replicas and settled.reason is not None:
+        elif as_settled and settled.reason is not None:
             reasons.append(settled.reason)
         elif not alone:
             reasons.append(_spread(self.ways, parts))
@@ -191,7 +192,8 @@ class _Final:
             accuracy=option.accuracy,
             spending=total,
             load_requests_per_second=float(self.loads.ready_for[owner]),
-            low_since_seconds=settled.low_since_seconds if alone and count == settled.replicas else None,
+            low_since_seconds=settled.low_since_seconds if as_settled else None,
+            low_most=settled.low_most if as_settled else None,
             reasons=tuple(reasons),
             holds=keeps and worst <= workload.target.bound_seconds * (DOUBT if self.preference.present[row] else 1.0),
             over_limit=limit_broken(self.ways, spent, row),

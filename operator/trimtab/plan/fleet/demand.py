@@ -4,9 +4,15 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from trimtab.plan.fleet.forecast import FloatArray, forecast
 from trimtab.plan.fleet.problem import Workload
+
+_JUMP = 0.99
+"""Above this quantile of what was forecast for it, the present load is a new level."""
+_BEYOND = 1.25
+"""A rising load is followed up to so many times what was ever seen in the window."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,27 @@ def _ahead_seconds(workload: Workload) -> float:
     return settings.interval_seconds + start
 
 
+def _load_of(
+    window: FloatArray, interval: float, ahead: float, over: float, confidence: float
+) -> tuple[FloatArray, FloatArray]:
+    """Mean and quantile of the forecast, from the next interval on.
+
+    A load that jumps beyond what the past allows is a new level: it counts at once. And the errors that a jump leaves
+    in the window say nothing of the load after it: nobody is made ready for much more than was ever seen.
+    """
+    far, near = forecast(window, interval, ahead, over), forecast(window, interval, interval, over)
+    width = min(window.shape[1], max(1, round(over / interval)))
+    seen = sliding_window_view(window, width, axis=1).mean(axis=2)
+    present, most = seen[:, -1], seen.max(axis=1)
+    jumped = np.zeros(len(window), dtype=np.bool_)
+    if window.shape[1] > width:
+        jumped = present > forecast(window[:, :-width], interval, width * interval, over).quantile(_JUMP)
+    mean = np.maximum(far.mean, near.mean)
+    mean = np.minimum(np.where(jumped, np.maximum(mean, present), mean), _BEYOND * most)
+    ready = np.maximum(far.quantile(confidence), near.quantile(confidence))
+    return mean, np.maximum(mean, np.minimum(ready, np.maximum(mean, most)))
+
+
 def demand(workloads: tuple[Workload, ...]) -> Demand:
     """Forecast each workload's load; 0 where nothing fresh is known. Windows of one shape are worked on together."""
     expected, ready_for = np.zeros(len(workloads)), np.zeros(len(workloads))
@@ -57,8 +84,6 @@ def demand(workloads: tuple[Workload, ...]) -> Demand:
             groups[key].append(i)
     for (_, interval, ahead, over, confidence), members in groups.items():
         window = np.array([workloads[i].load.requests_per_second for i in members], dtype=np.float64)
-        far, near = forecast(window, interval, ahead, over), forecast(window, interval, interval, over)
-        expected[members] = np.maximum(far.mean, near.mean)
-        ready_for[members] = np.maximum(far.quantile(confidence), near.quantile(confidence))
+        expected[members], ready_for[members] = _load_of(window, interval, ahead, over, confidence)
     backlog = [w.load.pending_requests / w.settings.drain_seconds if w.load.fresh else 0.0 for w in workloads]
     return Demand(expected, np.maximum(expected, ready_for) + np.array(backlog, dtype=np.float64))

@@ -144,6 +144,8 @@ class Running:
     """When the variant was changed last."""
     low_since_seconds: float | None = None
     """Since when fewer replicas would have been enough: `Decision.low_since_seconds` of the decision before."""
+    low_most: int | None = None
+    """Most that were needed since then: `Decision.low_most` of the decision before; None where nobody kept it."""
     correction: float = 1.0
     """Real over profiled speed of a replica, as learned."""
 
@@ -203,6 +205,8 @@ class Decision:
     """The load that is planned for: the forecast's quantile, the backlog counted in."""
     low_since_seconds: float | None = None
     """Since when fewer replicas would have been enough; to be handed back as `Running.low_since_seconds`."""
+    low_most: int | None = None
+    """Most that were needed since then; to be handed back as `Running.low_most`."""
     reasons: tuple[Reason, ...] = ()
     holds: bool = False
     """Whether limits and target are kept."""

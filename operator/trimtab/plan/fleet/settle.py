@@ -35,6 +35,8 @@ class Settled:
     """What would be enough."""
     low_since_seconds: float | None = None
     """Since when fewer would have been enough."""
+    low_most: int | None = None
+    """Most that were needed since then."""
     reason: Reason | None = None
 
 
@@ -68,13 +70,13 @@ def settle(workload: Workload, want: Want, now_seconds: float) -> Settled:
     if workload.settings.fixed_replicas is not None:
         fixed = workload.settings.fixed_replicas
         text = f"spec.replicas is {fixed}: the count is not trimtab's to choose"
-        return Settled(want.for_choice, want.for_choice, None, Reason(code="ReplicasFixed", message=text))
+        return Settled(want.for_choice, want.for_choice, reason=Reason(code="ReplicasFixed", message=text))
     wanted = max(want.for_choice, want.for_load)
     switching = is_switching(workload, want.variant)
     if workload.load.breached and not switching:
         wanted = _after_breach(workload, want, wanted, current)
     if wanted > current:
-        return Settled(wanted, wanted, None, _why_more(workload, want, wanted))
+        return Settled(wanted, wanted, reason=_why_more(workload, want, wanted))
     if wanted == current or current == 0:
         return Settled(wanted, wanted)
     return _down(workload, want, wanted, current, switching, now_seconds)
@@ -85,9 +87,9 @@ def _hold(workload: Workload, want: Want, current: int) -> Settled:
     settings = workload.settings
     replicas = max(1, min(want.most, max(current, workload.fallback_replicas, settings.min_replicas)))
     if current == 0:
-        return Settled(replicas, replicas, None, Reason(code="Starts", message=f"starts with {replicas} replicas"))
+        return Settled(replicas, replicas, reason=Reason(code="Starts", message=f"starts with {replicas} replicas"))
     text = f"no fresh metrics: holds {replicas} replicas of what runs"
-    return Settled(replicas, replicas, None, Reason(code="MetricsMissing", message=text))
+    return Settled(replicas, replicas, reason=Reason(code="MetricsMissing", message=text))
 
 
 def _after_breach(workload: Workload, want: Want, wanted: int, current: int) -> int:
@@ -109,19 +111,31 @@ def _why_more(workload: Workload, want: Want, wanted: int) -> Reason:
 
 
 def _down(workload: Workload, want: Want, wanted: int, current: int, switching: bool, now_seconds: float) -> Settled:
-    low_since = workload.running.low_since_seconds
-    since = now_seconds if low_since is None else low_since
+    """Fewer than now: at once where a limit asks for it, else after a while, to the most that was needed meanwhile."""
+    running = workload.running
+    since = now_seconds if running.low_since_seconds is None else running.low_since_seconds
+    most = wanted if running.low_since_seconds is None else max(wanted, running.low_most or 0)
+
+    def stay(count: int, code: str, text: str) -> Settled:
+        return Settled(count, wanted, since, min(most, current), Reason(code=code, message=text))
+
     if switching:
-        text = f"keeps {current} replicas until each serves {want.variant}"
-        return Settled(current, wanted, since, Reason(code="SwitchesFirst", message=text))
+        return stay(current, "SwitchesFirst", f"keeps {current} replicas until each serves {want.variant}")
     over = want.over_limit(current)
     if over:
         kept = next((n for n in range(current - 1, wanted, -1) if not want.over_limit(n)), wanted)
-        return Settled(kept, wanted, since if kept > wanted else None, Reason(code="OverLimit", message=over))
+        if kept > wanted:
+            return stay(kept, "OverLimit", over)
+        return Settled(kept, wanted, reason=Reason(code="OverLimit", message=over))
     patience = workload.settings.scale_down_stabilization_seconds * min(1.0, budget_spent(workload))
     left = patience - (now_seconds - since)
     if left > 0.0:
         text = f"{wanted} replicas would do; keeps {current} for another {left:.0f} s"
-        return Settled(min(current, want.most), wanted, since, Reason(code="Stabilizing", message=text))
+        return stay(min(current, want.most), "Stabilizing", text)
+    down_to = min(most, current, want.most)
     text = f"{want.load:.3g} requests/s need only {wanted} of {current} replicas, for {patience:.0f} s now"
-    return Settled(wanted, wanted, None, Reason(code="LoadFell", message=text))
+    reason = Reason(code="LoadFell", message=text)
+    if down_to > wanted:
+        # More than the present need was needed within the window: from here the next window begins.
+        return Settled(down_to, wanted, now_seconds, wanted, reason)
+    return Settled(wanted, wanted, reason=reason)

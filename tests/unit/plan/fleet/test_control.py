@@ -4,6 +4,7 @@ import math
 from collections import Counter
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -161,8 +162,8 @@ def test_where_no_pool_has_room_for_all_replicas_they_are_spread_if_that_is_allo
 
 
 def test_budget_left_over_lets_replicas_go_sooner_and_budget_overspent_keeps_them() -> None:
-    history = tuple(float(50 + (7 * i) % 40) for i in range(60))
-    workload = replace(heavy(), load=Load(history))
+    history = np.random.default_rng(0).poisson(500.0, 300) / 10.0
+    workload = replace(heavy(), load=Load(tuple(history.tolist())))
     loads = {}
     for late in (0.0, None, 0.5):
         (decision,) = control(
