@@ -52,9 +52,7 @@ def test_capacity_and_limits_hold_round_after_round(demands: list[ElasticDemand]
         free_gpus(SHAPE, (decision.placement for decision in decisions))
         for job, decision in zip(demands, decisions, strict=True):
             assert replicas_of(decision.placement) <= job.most_replicas
-        demands = [
-            replace(job, placement=decision.placement) for job, decision in zip(demands, decisions, strict=True)
-        ]
+        demands = [replace(job, placement=decision.placement) for job, decision in zip(demands, decisions, strict=True)]
 
 
 @given(demands_strategy)

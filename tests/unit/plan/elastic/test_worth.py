@@ -18,7 +18,7 @@ def test_one_power_gives_the_closed_form_of_hesrpt() -> None:
     speed = np.arange(fine + 1) ** power
     jobs = 4
     worths = progress_worths([speed] * jobs, [1.0] * jobs)
-    # The first to end comes first; shares by Berg, Vesilo, Harchol-Balter 2020, theorem 2, with the largest job as number 1.
+    # The first to end comes first; shares by Berg et al. 2020, theorem 2, with the largest job as number 1.
     ranks = np.arange(jobs, 0, -1)
     expected = (ranks / jobs) ** (1 / (1 - power)) - ((ranks - 1) / jobs) ** (1 / (1 - power))
     shares = worths ** (1 / (1 - power))

@@ -1,7 +1,9 @@
 """The fit of Pollux's agent: parameters of the step time from all configurations that the job has run in.
 
-Qiao et al., "Pollux", OSDI 2021, section 4.1: root mean squared logarithmic error, by L-BFGS-B (Zhu et al., ACM TOMS
-1997), with priors while a job has not been on several GPUs or nodes: exploration must look worthwhile.
+Qiao et al., "Pollux", OSDI 2021, section 4.1: least root mean squared logarithmic error, with priors while a job has
+not been on several GPUs or nodes: exploration must look worthwhile. The artifact minimizes by L-BFGS-B; here it is
+the truncated Newton method (Nash, SIAM Journal on Numerical Analysis 1984), which ends no higher and calls no
+threaded linear algebra: for seven parameters that costs more than it computes.
 """
 
 from collections.abc import Sequence
@@ -60,7 +62,7 @@ def fit_steps(samples: Sequence[StepSample]) -> StepModel:
     for parameter in fixed:
         start[parameter] = upper[parameter] = lower[parameter]
     result = minimize(
-        _loss, start, args=(seen,), jac=True, method="L-BFGS-B", bounds=np.column_stack([lower, upper]).tolist()
+        _loss, start, args=(seen,), jac=True, method="TNC", bounds=np.column_stack([lower, upper]).tolist()
     )
     fitted = result.x
     if not seen.several.any():
