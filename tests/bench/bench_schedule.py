@@ -1,8 +1,8 @@
 """Speed and memory of the scheduler: `python -m tests.bench.bench_schedule`, one core.
 
-10,000 queued jobs over a week of hours (and a tenth of them), capacity scarce, one to three modes each, gangs, deadlines;
-then the small problems that a simulator or the operator solves every hour. The memory is the peak of what NumPy and
-Python allocate, by tracemalloc, in a run of its own, which is slower than the timed one.
+10,000 queued jobs over a week of hours (and a tenth of them), capacity scarce, one to three modes each, gangs and
+deadlines; then the small problems that a simulator or the operator solves every hour. The memory is the peak of what
+NumPy and Python allocate, by tracemalloc, in a run of its own, which is slower than the timed one.
 """
 
 import argparse
@@ -18,8 +18,10 @@ from trimtab.plan.schedule.problem import Job, Pool, RunMode, SchedulingProblem
 from trimtab.plan.schedule.solve import solve
 
 
-def queue(jobs: int, slots: int = 168, pools: int = 4, use: float = 0.6, starts: float = 0.0, seed: int = 10):
-    """A queue of jobs whose least demand is a share `use` of the capacity; a share `starts` of them lose 0.1 h a start."""
+def queue(
+    jobs: int, slots: int = 168, pools: int = 4, use: float = 0.6, starts: float = 0.0, seed: int = 10
+) -> SchedulingProblem:
+    """A queue of jobs whose least demand is a share `use` of the capacity; a share `starts` lose 0.1 h a start."""
     random = np.random.default_rng(seed)
     made, demand = [], 0.0
     for index in range(jobs):

@@ -12,7 +12,7 @@ _TRIES = 120
 """Attempts to make room for late jobs, all together."""
 _LOOKS = 60_000
 """Jobs that are looked at for that, all together: of many jobs few attempts are made."""
-_MAKE_ROOM = (4, 12, 36)
+_MAKE_ROOM = (6, 36)
 """Jobs that are moved to make room for one, attempt after attempt."""
 _BETTER = 1e-9
 
