@@ -21,7 +21,7 @@ _REPLACINGS = 4
 """Times that all jobs are placed anew because one missed a deadline that it could keep."""
 _PLACEMENTS = 1200
 """Jobs that are placed anew for that, all times together: many jobs are placed once."""
-_SECOND_CHOICES = 32
+_SECOND_CHOICES = 16
 """Jobs that choose once more when all have their place."""
 _ROUNDING_SHARE = 1e-7
 _ROUNDING_HOURS = 1e-7
