@@ -42,6 +42,7 @@ def seen(now: float, rate: float, *, ready: int = 1, starting: int = 0, utilizat
         latency_seconds=None,
         late_share=0.0,
         recent=Requests(np.zeros(10), whole, whole),
+        lengths=(np.full(30, 500.0), np.full(30, 500.0)),
         grams_per_kwh=0.0,
     )
 

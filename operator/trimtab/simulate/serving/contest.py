@@ -1,7 +1,7 @@
 """The comparison: runs each policy, tuned as far as it can be, and takes its figures.
 
 Every policy begins with the fleet that it would hold at the trace's mean rate, and knows of five minutes of that rate
-(Poisson) before: the service is one that was there before the trace begins.
+(Poisson) before, with lengths of requests drawn from the trace: the service is one that was there before it begins.
 """
 
 from collections.abc import Callable
@@ -24,10 +24,8 @@ from trimtab.simulate.serving.policies.static import Static
 from trimtab.simulate.serving.policies.trimtab import Trimtab
 from trimtab.simulate.serving.policies.wva import Wva
 from trimtab.simulate.serving.policy import Desired, Policy
-from trimtab.simulate.serving.requests import Requests
 from trimtab.simulate.serving.sizing import cheapest_to_scale, count_for, tune
 
-_FIRST_REQUESTS = 200
 _CLOVER_TEST_SECONDS = 120.0
 _MOST_TIMES_PEAK = 2
 """`maxReplicas` of autoscalers: so many times what the peak minute needs."""
@@ -52,9 +50,7 @@ class Contest:
         self.bench = bench
         self.candidates = candidates
         self.notes = notes
-        requests = bench.requests
-        count = min(_FIRST_REQUESTS, len(requests))
-        self._first = Requests(requests.seconds[:count], requests.prompt_tokens[:count], requests.output_tokens[:count])
+        self.first = bench.setting.served_before or bench.requests
 
     @cached_property
     def scaled_option(self) -> int:
@@ -83,9 +79,7 @@ class Contest:
     def trimtab(self) -> Trimtab:
         """The planner as a policy."""
         bench = self.bench
-        return Trimtab(
-            bench.options, list(self.candidates), bench.setting, self._first, usd_per_gram=bench.usd_per_gram
-        )
+        return Trimtab(bench.options, list(self.candidates), bench.setting, self.first, usd_per_gram=bench.usd_per_gram)
 
     def _play_optimum(self) -> Played:
         found, bench = self.optimum, self.bench
@@ -208,7 +202,7 @@ def _wva(contest: Contest) -> Played:
 
     def policy(headroom: float) -> Wva:
         target = setting.slo_seconds, setting.quantile
-        return Wva(bench.options, contest.candidates, *target, contest._first, bench.mean_rate, headroom)
+        return Wva(bench.options, contest.candidates, *target, contest.first, bench.mean_rate, headroom)
 
     found = tune(bench, policy)
     reached = "" if found.attained else "; with no headroom does it attain the target"

@@ -16,13 +16,11 @@ import numpy.typing as npt
 
 from trimtab.simulate.inputs.profiles import ServingOption
 from trimtab.simulate.serving.fleet import CHANGE, READY, Fleet, Ledger
+from trimtab.simulate.serving.lengths import LengthWatch
 from trimtab.simulate.serving.policy import Observation, OptionState, Policy
 from trimtab.simulate.serving.replica import Replica
 from trimtab.simulate.serving.requests import FloatArray, IntArray, Requests, service_seconds
 
-_RECENT_REQUESTS = 10_000
-_KNOWN_BEFORE = 200
-"""So many first requests stand in for what was served before the simulation began."""
 _LATENCY_WINDOW_SECONDS = 60.0
 _BUDGET_SECONDS = 3600.0
 
@@ -41,6 +39,8 @@ class Setting:
     """Carbon intensity in each hour from the start; the last holds on."""
     before: FloatArray = field(default_factory=lambda: np.zeros(0))
     """Requests a second in the control intervals before the run, which policies are told of."""
+    served_before: Requests | None = None
+    """Requests whose lengths are known when the run begins; None draws some of the run's."""
 
     def intensity(self, seconds: float) -> float:
         """Carbon intensity at a time; 0 without data."""
@@ -120,9 +120,10 @@ class _Simulation:
         self._times: list[float] = requests.seconds.tolist()
         self._prefills: list[list[float]] = [service_seconds(option, requests).tolist() for option in options]
         self._tokens: list[int] = requests.output_tokens.tolist()
+        before = setting.served_before or requests.poisson(1.0, 200.0, setting.seed)
+        self._watch = LengthWatch(requests, np.minimum(bins, intervals - 1), intervals, before)
         self._next = 0
         """The request that arrives next."""
-        self._ended = 0
         self._in_system = 0
         self._concurrency = 0.0
         """Integral of the number of requests in the system since the policy was asked."""
@@ -160,7 +161,7 @@ class _Simulation:
             joules=self._ledger.joules,
             replica_seconds=self._ledger.replica_seconds,
             rates=self._rates,
-            ended=self._ended,
+            ended=self._watch.ended,
             switches=self._fleet.switches,
             plan_seconds=np.array(self._plan_seconds),
             drained_seconds=self._last_end,
@@ -218,8 +219,8 @@ class _Simulation:
                 self._late.append(now)
         if ended:
             self._count(now)
-            self._in_system -= ended
-            self._ended += ended
+            self._in_system -= len(ended)
+            self._watch.end(ended)
             self._last_end = now
             fleet.on_ended(replica, now)
         fleet.touch(replica)
@@ -242,9 +243,6 @@ class _Simulation:
         while recent and recent[0][0] < now - _LATENCY_WINDOW_SECONDS:
             recent.popleft()
         latency = float(np.quantile([value for _, value in recent], setting.quantile)) if recent else None
-        last = max(self._next, min(_KNOWN_BEFORE, len(self._times)))
-        rows = slice(max(last - _RECENT_REQUESTS, 0), last)
-        known = self._requests
         seen = Observation(
             now_seconds=now,
             window_seconds=window,
@@ -256,7 +254,8 @@ class _Simulation:
             options=self._states(now),
             latency_seconds=latency,
             late_share=self._late_share(now),
-            recent=Requests(known.seconds[rows], known.prompt_tokens[rows], known.output_tokens[rows]),
+            recent=self._watch.recent(),
+            lengths=self._watch.by_interval(len(setting.before), closed),
             grams_per_kwh=setting.intensity(now),
         )
         self._asked_at, self._arrived_then, self._concurrency = now, self._next, 0.0

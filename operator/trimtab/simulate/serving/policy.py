@@ -48,7 +48,9 @@ class Observation:
     late_share: float
     """Share of the requests of the last hour that were answered later than the target."""
     recent: Requests
-    """The last requests that arrived, up to ten thousand: their lengths are known, their times are not to be used."""
+    """The last requests that ended, up to ten thousand, in that order: lengths only, the times mean nothing."""
+    lengths: tuple[FloatArray, FloatArray]
+    """Mean prompt and output tokens of the requests that arrived in each interval of `rates`."""
     grams_per_kwh: float
     """Carbon intensity now; 0 when the run has no carbon data."""
 
@@ -56,6 +58,10 @@ class Observation:
         """Requests a second over the last control intervals that make up a window."""
         rates = self.rates[-max(round(window_seconds / self.interval_seconds), 1) :]
         return float(np.mean(rates)) if len(rates) else self.requests_per_second
+
+    def recent_count(self, window_seconds: float) -> int:
+        """About how many requests ended in a window: by the rate of arrivals, at least 50."""
+        return max(int(self.recent_rate(window_seconds) * window_seconds), 50)
 
     def replicas(self, option: int) -> int:
         """Replicas of an option, ready or starting."""

@@ -1,7 +1,7 @@
 """Replicas of the simulation: a classic server with dynamic batching, and a language model with continuous batching.
 
 A replica is a machine of states that the engine drives: `accept` a request, ask when it changes next (`next_seconds`),
-and have it change (`step`), which returns the requests whose latency is now known and how many ended.
+and have it change (`step`), which returns the requests whose latency is now known and those that ended.
 
 Language model (the order of vLLM without chunked prefill): prompts are prefilled first come, first served, one at a
 time and before any decoding; all sequences then decode together, a step taking the time that was measured for as many.
@@ -63,8 +63,8 @@ class Replica:
         """When the state changes next by itself; infinite when it does not."""
         raise NotImplementedError
 
-    def step(self, now: float) -> tuple[Finished, int]:
-        """Change state; returns whose latency is known now, and how many requests ended."""
+    def step(self, now: float) -> tuple[Finished, list[int]]:
+        """Change state; returns whose latency is known now, and which requests ended."""
         raise NotImplementedError
 
     def advance(self, now: float) -> None:
@@ -147,11 +147,11 @@ class TokenReplica(Replica):
             return self.clock + left * self._steps[len(self._heap)]
         return math.inf
 
-    def step(self, now: float) -> tuple[Finished, int]:
+    def step(self, now: float) -> tuple[Finished, list[int]]:
         """See `Replica`."""
         self.advance(now)
         finished: Finished = []
-        ended = 0
+        ended: list[int] = []
         if self._prefill is not None:
             if now >= self._prefill_end - _EPSILON:
                 request, _, tokens = self._prefill
@@ -160,12 +160,11 @@ class TokenReplica(Replica):
                 if tokens > 1:
                     heapq.heappush(self._heap, (self._progress + tokens - 1, request))
                 else:
-                    ended = 1
+                    ended.append(request)
         else:
             while self._heap and self._heap[0][0] <= self._progress + 1e-6:
-                heapq.heappop(self._heap)
-                ended += 1
-        self.in_flight -= ended
+                ended.append(heapq.heappop(self._heap)[1])
+        self.in_flight -= len(ended)
         self._begin(now)
         return finished, ended
 
@@ -239,7 +238,7 @@ class BatchReplica(Replica):
             return min(ends, self._queue[0][0] + self._delay)
         return ends
 
-    def step(self, now: float) -> tuple[Finished, int]:
+    def step(self, now: float) -> tuple[Finished, list[int]]:
         """See `Replica`."""
         self.advance(now)
         finished: Finished = []
@@ -248,7 +247,7 @@ class BatchReplica(Replica):
             finished.extend((request, self._overhead) for request in batch)
         self.in_flight -= len(finished)
         self._begin(now)
-        return finished, len(finished)
+        return finished, [request for request, _ in finished]
 
     def advance(self, now: float) -> None:
         """See `Replica`."""

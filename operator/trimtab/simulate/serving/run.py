@@ -28,6 +28,8 @@ REFERENCE = "fixed-peak"
 
 _DEFAULT_SLO_FACTOR = 2.0
 _BEFORE_SECONDS = 300.0
+_LENGTHS_KNOWN = 10_000
+"""About so many requests, drawn from the trace, are those that were served before it begins."""
 _GRAMS_PER_TONNE = 1e6
 
 
@@ -102,6 +104,7 @@ def prepare(options: ServingRun, arrivals: Arrivals, profiles: ServingProfiles) 
         interval_seconds=options.interval_seconds,
         seed=options.seed,
         grams_per_kwh=_intensity(options, last),
+        served_before=requests.poisson(_LENGTHS_KNOWN, 1.0, options.seed),
         before=_before(len(requests) / max(last, options.interval_seconds), options),
     )
     what = "time to the first token" if profiles.tokens else "latency of a request"

@@ -8,6 +8,7 @@ import math
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 
 from trimtab.plan.fleet.control import control
 from trimtab.plan.fleet.problem import Decision, Fleet, Load, Option, Pool, Running, Settings, Target, Workload
@@ -17,7 +18,13 @@ from trimtab.simulate.serving.engine import Setting
 from trimtab.simulate.serving.policy import Desired, Observation
 from trimtab.simulate.serving.requests import Requests
 
+FloatArray = npt.NDArray[np.float64]
+
 _MOST_REPLICAS = 1000
+_ORDINARY_OCCUPANCY = 0.75
+"""Share of its slots that a replica has taken at the edge of its target, about."""
+_LENGTH_SECONDS = 180.0
+"""The mean length of requests is that of so long; its spread, of all that are known."""
 _NORMAL_P99 = 2.3263478740408408
 
 SETTINGS = Settings(
@@ -64,9 +71,9 @@ class Trimtab:
         self.decisions: list[Decision] = []
 
     def start(self) -> Desired:
-        """What the planner asks for when nothing runs yet, at the mean rate of before."""
-        load = Load((float(np.mean(self._setting.before)),), self.interval_seconds)
-        return self._ask(0.0, load, Running(), self._first, self._setting.intensity(0.0))
+        """What the planner asks for when nothing runs yet, for what is known of before."""
+        load = Load(tuple(self._setting.before.tolist()), self.interval_seconds)
+        return self._ask(0.0, load, Running(), self._first, len(self._first), self._setting.intensity(0.0))
 
     def decide(self, seen: Observation) -> Desired:
         """What the planner asks for."""
@@ -83,21 +90,54 @@ class Trimtab:
             loaded=loaded,
             changed_seconds=running.changed_seconds,
             low_since_seconds=running.low_since_seconds,
+            low_most=running.low_most,
         )
         latency = seen.latency_seconds
         load = Load(
-            tuple(seen.rates.tolist()),
+            tuple(self._alike(seen).tolist()),
             seen.interval_seconds,
-            pending_requests=float(seen.waiting),
+            pending_requests=self._backlog(seen),
             breached=latency is not None and latency > self._setting.slo_seconds and seen.waiting > 0,
             latency_seconds=latency,
         )
-        return self._ask(seen.now_seconds, load, now_running, seen.recent, seen.grams_per_kwh)
+        count = seen.recent_count(_LENGTH_SECONDS)
+        return self._ask(seen.now_seconds, load, now_running, seen.recent, count, seen.grams_per_kwh)
 
-    def _ask(self, now: float, load: Load, running: Running, recent: Requests, grams_per_kwh: float) -> Desired:
+    def _backlog(self, seen: Observation) -> float:
+        """Requests that are more than the ready replicas hold in ordinary work: those that wait, and full slots.
+
+        A language model's slots fill up before anything waits; what fills them has to be worked off too.
+        """
+        held = 0.0
+        for state, option in zip(seen.options, self._options, strict=True):
+            if not isinstance(option.speed, BatchSpeed):
+                held += state.ready * option.speed.max_batch * _ORDINARY_OCCUPANCY
+        return max(float(seen.waiting), seen.concurrency - held) if held else float(seen.waiting)
+
+    def _alike(self, seen: Observation) -> FloatArray:
+        """Past rates in requests of the present length: one that takes twice as long counts as two.
+
+        Rate and length of requests change against each other, so that the work they make is steadier than either.
+        """
+        assert self._wanted is not None
+        speed = self._options[self._wanted].speed
+        if isinstance(speed, BatchSpeed):
+            return seen.rates
+        prompts, outputs = seen.lengths
+        step = speed.table()[-1] / speed.max_batch
+        work = speed.prefill(prompts.astype(np.int64)) + np.maximum(outputs - 1.0, 0.0) * step
+        now = seen.recent_count(_LENGTH_SECONDS)
+        present = float(
+            np.mean(speed.prefill(seen.recent.prompt_tokens[-now:]))
+            + np.mean(np.maximum(seen.recent.output_tokens[-now:] - 1.0, 0.0)) * step
+        )
+        alike: FloatArray = seen.rates * work / present
+        return alike
+
+    def _ask(self, now: float, load: Load, running: Running, recent: Requests, count: int, grams: float) -> Desired:
         options = [self._options[index] for index in self._candidates]
-        planned = tuple(_option(option, recent, self._setting.quantile) for option in options)
-        pools = tuple(Pool(name, grams_per_kwh=grams_per_kwh) for name in dict.fromkeys(o.hardware for o in options))
+        planned = tuple(_option(option, recent, count, self._setting.quantile) for option in options)
+        pools = tuple(Pool(name, grams_per_kwh=grams) for name in dict.fromkeys(o.hardware for o in options))
         target = Target(self._setting.slo_seconds, self._setting.quantile, label=f"p{self._setting.quantile * 100:g}")
         workload = Workload("served", planned, target, load, self._settings, running=running)
         decision = control(Fleet(now, pools, (workload,)))[0]
@@ -118,6 +158,7 @@ class Trimtab:
             replicas=placement.replicas,
             changed_seconds=now if changed else running.changed_seconds,
             low_since_seconds=decision.low_since_seconds,
+            low_most=decision.low_most,
         )
         return {self._wanted: placement.replicas}
 
@@ -126,12 +167,12 @@ def _with(settings: Settings, setting: Setting, usd_per_gram: float) -> Settings
     return replace(settings, interval_seconds=setting.interval_seconds, usd_per_gram=usd_per_gram)
 
 
-def _option(option: ServingOption, recent: Requests, quantile: float) -> Option:
+def _option(option: ServingOption, recent: Requests, count: int, quantile: float) -> Option:
     return Option(
         variant=option.variant,
         pool=option.hardware,
         accuracy=option.accuracy,
-        profile=profile_of(option, recent, quantile),
+        profile=profile_of(option, recent, count, quantile),
         usd_per_hour=option.usd_per_hour,
         idle_watts=option.idle_watts,
         peak_watts=(option.busy_watts + option.decode_watts) / 2.0,
@@ -140,8 +181,15 @@ def _option(option: ServingOption, recent: Requests, quantile: float) -> Option:
     )
 
 
-def profile_of(option: ServingOption, recent: Requests, quantile: float) -> Profile:
-    """An option's speed in the planner's terms, for requests such as these."""
+def profile_of(option: ServingOption, recent: Requests, count: int, quantile: float) -> Profile:
+    """An option's speed in the planner's terms, for requests such as these.
+
+    Args:
+        option: The way to serve.
+        recent: Requests; their spread is that of all of them.
+        count: So many of the last have the mean length that is taken.
+        quantile: Of the target.
+    """
     speed = option.speed
     if isinstance(speed, BatchSpeed):
         sigma = math.sqrt(math.log1p(speed.variability))
@@ -156,13 +204,13 @@ def profile_of(option: ServingOption, recent: Requests, quantile: float) -> Prof
             tail_ratio=max(tail, 1.0),
         )
     prefill = speed.prefill(recent.prompt_tokens)
-    mean = float(prefill.mean())
+    mean, present = float(prefill.mean()), float(prefill[-count:].mean())
     return TokenProfile(
-        prefill_seconds=mean,
+        prefill_seconds=present,
         prefill_tail_seconds=float(np.quantile(prefill, quantile)),
         prefill_variability=float(prefill.var()) / mean**2,
         decode_batches=speed.decode_batches,
         token_seconds=speed.token_seconds,
-        tokens_per_request=float(recent.output_tokens.mean()),
+        tokens_per_request=float(recent.output_tokens[-count:].mean()),
         max_batch=speed.max_batch,
     )
