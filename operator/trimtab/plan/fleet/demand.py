@@ -32,13 +32,13 @@ def budget_spent(workload: Workload) -> float:
 
 
 def _confidence(workload: Workload) -> float:
-    """The quantile to be ready for: down to half of what is set while no error budget is spent, up as it is overspent.
+    """The quantile to be ready for: down to two thirds while no error budget is spent, up as it is overspent.
 
     To hundredths, so that workloads whose budgets are alike are forecast together.
     """
     confidence, spent = workload.settings.confidence, budget_spent(workload)
     if spent <= 1.0:
-        return max(0.01, round(confidence * (1.0 + spent) / 2.0, 2))
+        return max(0.01, round(confidence * (2.0 + spent) / 3.0, 2))
     return min(0.99, round(confidence + (1.0 - confidence) * (1.0 - 1.0 / spent), 2))
 
 

@@ -127,7 +127,7 @@ def _down(workload: Workload, want: Want, wanted: int, current: int, switching: 
         if kept > wanted:
             return stay(kept, "OverLimit", over)
         return Settled(kept, wanted, reason=Reason(code="OverLimit", message=over))
-    patience = workload.settings.scale_down_stabilization_seconds * min(1.0, budget_spent(workload))
+    patience = workload.settings.scale_down_stabilization_seconds * (2.0 + min(1.0, budget_spent(workload))) / 3.0
     left = patience - (now_seconds - since)
     if left > 0.0:
         text = f"{wanted} replicas would do; keeps {current} for another {left:.0f} s"
