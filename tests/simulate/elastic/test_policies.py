@@ -75,20 +75,17 @@ def test_run_at_once_never_moves_a_job() -> None:
 
 
 def test_tiresias_lets_a_new_job_by_those_that_had_their_share() -> None:
-    long = TrainingRequest("long", 0.0, "yolov3", 4, 64)
-    late = TrainingRequest("late", QUEUE_GPU_SECONDS / 4 + 600.0, "cifar10", 4, 2048)
-    one_node = ClusterShape(1, 4)
-    tiresias = ends(run(Tiresias(), (long, late), one_node))
-    once = ends(run(RunAtOnce(), (long, late), one_node))
-    end = late.submit_seconds + 2000
-    assert tiresias["late"] is not None
-    assert tiresias["late"] < end
-    assert once["late"] is not None
-    assert once["late"] > end
+    gpus = 8
+    shape = ClusterShape(2, 4)
+    demotion = QUEUE_GPU_SECONDS / gpus
+    long = TrainingRequest("long", 0.0, "yolov3", gpus, 64)
+    late = TrainingRequest("late", demotion + 600.0, "cifar10", gpus, 2048)
+    tiresias, once = ends(run(Tiresias(), (long, late), shape)), ends(run(RunAtOnce(), (long, late), shape))
+    assert (tiresias["late"] or 0) < late.submit_seconds + 2000 < (once["late"] or 0)
     early = replace(late, submit_seconds=600.0)
-    waiting = ends(run(Tiresias(), (long, early), one_node))
-    assert waiting["late"] is not None
-    assert waiting["late"] > QUEUE_GPU_SECONDS / 4, "in one queue the first goes first"
+    waiting = ends(run(Tiresias(), (long, early), shape))
+    assert (waiting["late"] or 0) > demotion, "in one queue the first goes first"
+    assert (waiting["long"] or 0) > (waiting["late"] or 0)
 
 
 def test_optimus_gives_most_to_the_job_that_gains_most_time() -> None:
