@@ -105,7 +105,7 @@ def _slots(decision: TrainingDecision, before: TrainingDecisionStatus | None) ->
     """The schedule to be shown. Each pass draws it anew from the present; while it says the same, the old one stays:
     moved by seconds, it would be written for every workload in every period.
     """
-    new, old = decision.schedule[:16], before.schedule if before is not None else ()
+    new, old = decision.schedule, before.schedule if before is not None else ()
     return old if _what(old) == _what(new) and all(map(_close, old, new)) else new
 
 

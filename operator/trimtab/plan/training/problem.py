@@ -18,6 +18,10 @@ from trimtab.plan.training.slack import Hold, Slack
 
 MOST_SLOTS = 168
 """A week of hourly slots: further than any forecast of carbon intensity is worth something."""
+MOST_WEIGHED_STARTS = 300
+"""Up to so many jobs, the time that each start costs is weighed against each pause; of more, it is added to the work
+once: a schedule of thousands has to be made within a pass of the loop.
+"""
 _UNKNOWN_WORK_HOURS = 1.0
 """Work that is assumed while its size or the speed is unknown, at the speed of the best class."""
 
@@ -90,7 +94,7 @@ def _pool(
     )
 
 
-def _job(candidate: Candidate, pools: Mapping[str, int], first_edge_hours: float) -> Job:
+def _job(candidate: Candidate, pools: Mapping[str, int], first_edge_hours: float, *, weigh_starts: bool) -> Job:
     state, job = candidate.state, candidate.state.job
     modes = tuple(
         RunMode(
@@ -111,13 +115,17 @@ def _job(candidate: Candidate, pools: Mapping[str, int], first_edge_hours: float
     held = candidate.hold is not None and not candidate.hold.run
     ceiling = candidate.policy.max_intensity_grams_per_kwh
     overruled = candidate.hold is not None and candidate.hold.run
+    work = work_hours_unit(candidate.options, remaining_samples(state))
+    start_hours = SUSPEND_RESUME_SECONDS / 3600.0
+    if not weigh_starts and running is None:
+        work += start_hours * candidate.best.samples_per_second * 3600.0
     return Job(
         key=state.meta.key,
-        work=work_hours_unit(candidate.options, remaining_samples(state)),
+        work=work,
         modes=modes,
         earliest_hours=first_edge_hours if held else 0.0,
         deadline_hours=candidate.slack.deadline_hours,
-        switch_hours=SUSPEND_RESUME_SECONDS / 3600.0,
+        switch_hours=start_hours if weigh_starts else 0.0,
         running=None if held else running,
         max_grams_per_kwh=math.inf if ceiling is None or overruled else float(ceiling),
         priority=state.spec.priority,
@@ -149,5 +157,6 @@ def scheduling_problem(
     zones = {h.spec.grid_zone for h in hardware}
     edges = slot_edges({z: p for z, p in series.items() if z in zones}, now, needed)
     pools = tuple(_pool(h, capacity.left(h.meta.name), series.get(h.spec.grid_zone, ()), now, edges) for h in hardware)
-    jobs = tuple(_job(c, names, float(edges[1])) for c in candidates)
+    weigh_starts = len(candidates) <= MOST_WEIGHED_STARTS
+    jobs = tuple(_job(c, names, float(edges[1]), weigh_starts=weigh_starts) for c in candidates)
     return SchedulingProblem(edges_hours=edges, pools=pools, jobs=jobs)

@@ -1,11 +1,15 @@
 """The plan of one training workload over time, as it is shown in status."""
 
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from trimtab.api.training import ScheduleSlot
 from trimtab.plan.schedule.problem import JobSchedule, SlotRun
 from trimtab.plan.training.options import TrainingOption
 
+MOST_SLOTS_SHOWN = 16
+"""Status is for people: what comes later is planned anew many times before it comes."""
+_SECOND_HOURS = 1.0 / 3600.0
 _NOW_HOURS = 1e-6
 """A run that begins within this begins now."""
 
@@ -21,20 +25,35 @@ def starts_in(schedule: JobSchedule) -> timedelta | None:
     return timedelta(hours=schedule.runs[0].start_hours) if schedule.runs else None
 
 
-def _merge(slots: list[ScheduleSlot]) -> list[ScheduleSlot]:
-    merged: list[ScheduleSlot] = []
-    for slot in slots:
+@dataclass(frozen=True)
+class _Stretch:
+    """A run or a pause, in hours from now."""
+
+    start_hours: float
+    end_hours: float
+    replicas: int
+    hardware_class: str
+
+
+def _stretches(schedule: JobSchedule, options: tuple[TrainingOption, ...]) -> list[_Stretch]:
+    """The runs and the pauses between them, merged where nothing changes."""
+    merged: list[_Stretch] = []
+    at = 0.0
+    for run in schedule.runs:
+        option = options[run.mode]
+        if run.start_hours - at > _SECOND_HOURS:
+            merged.append(_Stretch(at, run.start_hours, 0, option.name))
         last = merged[-1] if merged else None
-        same = last is not None and (last.replicas, last.hardware_class) == (slot.replicas, slot.hardware_class)
-        if last is not None and same and slot.start - last.end < timedelta(seconds=1):
-            merged[-1] = last.model_copy(update={"end": slot.end})
+        if last is not None and (last.replicas, last.hardware_class) == (option.replicas, option.name):
+            merged[-1] = replace(last, end_hours=run.end_hours)
         else:
-            merged.append(slot)
+            merged.append(_Stretch(max(at, run.start_hours), run.end_hours, option.replicas, option.name))
+        at = run.end_hours
     return merged
 
 
 def schedule_slots(
-    now: datetime, schedule: JobSchedule, options: tuple[TrainingOption, ...], horizon: timedelta, limit: int = 48
+    now: datetime, schedule: JobSchedule, options: tuple[TrainingOption, ...], horizon: timedelta
 ) -> tuple[ScheduleSlot, ...]:
     """The runs of a plan and the pauses before and between them, merged where nothing changes.
 
@@ -43,17 +62,15 @@ def schedule_slots(
         schedule: The plan; its modes are the options, in their order.
         options: The ways to run.
         horizon: How far the plan reaches: until then it pauses, when it has no run.
-        limit: Most slots to return.
     """
     if not schedule.runs:
         return (ScheduleSlot(start=now, end=now + horizon, replicas=0, hardware_class=options[0].name),)
-    slots: list[ScheduleSlot] = []
-    at = now
-    for run in schedule.runs:
-        option = options[run.mode]
-        start, end = now + timedelta(hours=run.start_hours), now + timedelta(hours=run.end_hours)
-        if start - at >= timedelta(seconds=1):
-            slots.append(ScheduleSlot(start=at, end=start, replicas=0, hardware_class=option.name))
-        slots.append(ScheduleSlot(start=max(at, start), end=end, replicas=option.replicas, hardware_class=option.name))
-        at = end
-    return tuple(_merge(slots)[:limit])
+    return tuple(
+        ScheduleSlot(
+            start=now + timedelta(hours=stretch.start_hours),
+            end=now + timedelta(hours=stretch.end_hours),
+            replicas=stretch.replicas,
+            hardware_class=stretch.hardware_class,
+        )
+        for stretch in _stretches(schedule, options)[:MOST_SLOTS_SHOWN]
+    )
