@@ -2,14 +2,15 @@
 
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
-from trimtab.plan.schedule.problem import JobSchedule
+from trimtab.plan.schedule.problem import JobSchedule, Schedule
 from trimtab.plan.schedule.solve import solve
 from trimtab.simulate.training.account import Prices
-from trimtab.simulate.training.intensity import Forecasts
+from trimtab.simulate.training.intensity import Forecasts, Intensity
 from trimtab.simulate.training.planning import Problems, Waiting
 from trimtab.simulate.training.runs import INSTANT_HOURS, Runs, tidy
 from trimtab.simulate.training.workload import Workload
@@ -20,6 +21,9 @@ _DONE_HOURS = 1e-7
 """Less work than this is none: rounding."""
 _SLACK_HOURS = 48
 """How far beyond the last deadline plans go where units are short."""
+
+_NEVER_HOURS = 1e4
+"""Counts as the end of what has none in a schedule."""
 
 Piece = tuple[float, float, int]
 """Begin and end (hours from the start of the simulation) and replicas."""
@@ -119,11 +123,32 @@ class Control:
             Waiting(place, self._left[place] + self._overhead_work(place), self._running[place]) for place in places
         ]
         begin = time.perf_counter()
-        free = self._free(edges, standing)
-        schedule = solve(self._problems.problem(now, waiting, edges, free, forecast))
+        schedule = self._solve(now, waiting, edges, self._free(edges, standing), forecast)
         self._seconds.append(time.perf_counter() - begin)
         for place, job in zip(places, schedule.jobs, strict=True):
             self._plans[place] = _pieces(job, now)
+
+    def _solve(
+        self, now: float, waiting: Sequence[Waiting], edges: FloatArray, free: FloatArray, forecast: Intensity
+    ) -> Schedule:
+        """The schedule; jobs that cannot keep slack for others are planned by their own deadlines."""
+        schedule = solve(self._problems.problem(now, waiting, edges, free, forecast))
+        if self._capacity is None or not any(job.missed_by_hours > 0.0 for job in schedule.jobs):
+            return schedule
+        urgent = [
+            replace(job, urgent=plan.missed_by_hours > 0.0) for job, plan in zip(waiting, schedule.jobs, strict=True)
+        ]
+        second = solve(self._problems.problem(now, urgent, edges, free, forecast))
+        return min(second, schedule, key=lambda plan: self._lateness(now, waiting, plan))
+
+    def _lateness(self, now: float, waiting: Sequence[Waiting], schedule: Schedule) -> float:
+        """Hours by which a schedule misses the jobs' own deadlines, in all."""
+        late = 0.0
+        for job, plan in zip(waiting, schedule.jobs, strict=True):
+            # What does not end within the horizon ends later than it.
+            finish = min(plan.finish_hours, _NEVER_HOURS)
+            late += max(now + finish - self._deadline[job.place], 0.0)
+        return late
 
     def _overhead_work(self, place: int) -> float:
         """What is left of the overhead of a start that a new plan found under way, as work at the running scale."""

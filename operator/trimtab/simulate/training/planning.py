@@ -28,6 +28,8 @@ class Waiting:
     """Left, in hours of one replica."""
     replicas: int = 0
     """With which it runs now; 0 when it does not."""
+    urgent: bool = False
+    """Whether it has no slack to keep for others: its own deadline is planned by."""
 
 
 class Problems:
@@ -85,7 +87,7 @@ class Problems:
         modes = self._modes_of(self._units[place], self._most[place])
         earliest = max(self._arrival[place] - now_hours, 0.0)
         deadline = self._deadline[place] - now_hours
-        if self._shared:
+        if self._shared and not waiting.urgent:
             fastest = max(mode.work_per_hour for mode in modes)
             deadline = planned_deadline(deadline, earliest, waiting.work_hours / fastest)
         return Job(
