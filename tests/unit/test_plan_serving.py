@@ -90,6 +90,12 @@ def test_scaling_down_waits_for_the_stabilization_window() -> None:
     assert (second.replicas, second.reasons[1].code) == (1, "LoadFell")
 
 
+def test_it_goes_down_to_the_most_that_was_needed_in_the_window() -> None:
+    waited = {**SERVES_FP32, "lowSince": (NOW - timedelta(minutes=6)).isoformat(), "lowMost": 2}
+    decision = decide(serving(3, waited, metrics=load(5.0)), ACCURATE)
+    assert (decision.replicas, decision.low_since, decision.low_most) == (2, NOW, 1)
+
+
 @pytest.mark.parametrize(
     ("metrics", "health"),
     [

@@ -200,6 +200,8 @@ class ServingWorkloadStatus(StatusModel):
     """When the variant was last changed (an instant); empty while it never was."""
     low_since: Annotated[str, Field(max_length=40)] = ""
     """Since when fewer replicas would have been enough (an instant); empty while they would not."""
+    low_most: int = 0
+    """Most replicas that were needed since then: what it goes down to."""
     message: ShortText = ""
     """The state in a sentence."""
 

@@ -92,6 +92,7 @@ def serving_status(
         switches=state.status.switches + int(switches),
         switched_at=now.replace(microsecond=0).isoformat() if switches else state.status.switched_at,
         low_since=decision.low_since.isoformat() if decision.low_since else "",
+        low_most=decision.low_most,
         message=decision.message[:1024],
     )
 

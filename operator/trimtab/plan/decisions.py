@@ -68,6 +68,8 @@ class ServingDecision(Fact):
     simulated: bool = False
     capacity_correction: float | None = None
     """Measured over profiled capacity of a replica, as learned so far; None before anything was learned."""
+    low_most: int = 0
+    """Most replicas that were needed since `low_since`."""
     low_since: datetime | None = None
     """Since when fewer replicas would have been enough."""
     reasons: tuple[Reason, ...] = ()

@@ -189,6 +189,7 @@ def _decision(
         simulated=hardware.spec.simulated,
         capacity_correction=case.correction,
         low_since=datetime.fromtimestamp(low_since, UTC) if low_since is not None else None,
+        low_most=(decided.low_most or 0) if low_since is not None else 0,
         reasons=decided.reasons,
         conditions=serving_conditions(
             state, snapshot, case.load, decided, hardware.spec.grid_zone, placement.replicas, decided.variant,

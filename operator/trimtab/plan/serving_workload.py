@@ -153,6 +153,7 @@ def running_of(state: ServingState, variant: str, correction: float, now: dateti
         loaded=_loaded(state),
         changed_seconds=changed if changed is not None else float("-inf"),
         low_since_seconds=_instant(state.status.low_since),
+        low_most=state.status.low_most or None,
         correction=correction,
     )
 
