@@ -21,8 +21,8 @@ from trimtab.simulate.serving.requests import Requests
 FloatArray = npt.NDArray[np.float64]
 
 _MOST_REPLICAS = 1000
-_ORDINARY_OCCUPANCY = 0.75
-"""Share of its slots that a replica has taken at the edge of its target, about."""
+_ORDINARY_OCCUPANCY = 0.9
+"""Share of its slots up to which a replica is in ordinary work."""
 _LENGTH_SECONDS = 180.0
 """The mean length of requests is that of so long; its spread, of all that are known."""
 _NORMAL_P99 = 2.3263478740408408
@@ -31,8 +31,8 @@ SETTINGS = Settings(
     pooled=True,
     max_replicas=_MOST_REPLICAS,
     latency_margin=1.0,
-    confidence=0.5,
-    scale_down_stabilization_seconds=180.0,
+    confidence=0.6,
+    scale_down_stabilization_seconds=300.0,
     load_window_seconds=60.0,
     drain_seconds=90.0,
 )
@@ -99,6 +99,7 @@ class Trimtab:
             pending_requests=self._backlog(seen),
             breached=latency is not None and latency > self._setting.slo_seconds and seen.waiting > 0,
             latency_seconds=latency,
+            late_share=seen.late_share,
         )
         count = seen.recent_count(_LENGTH_SECONDS)
         return self._ask(seen.now_seconds, load, now_running, seen.recent, count, seen.grams_per_kwh)
