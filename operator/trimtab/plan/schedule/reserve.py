@@ -1,4 +1,9 @@
-"""Slack that is kept for jobs that nobody knows of yet."""
+"""Slack that is kept for jobs that nobody knows of yet: the schedule where pools are shared and more jobs will come."""
+
+from dataclasses import replace
+
+from trimtab.plan.schedule.problem import Job, JobSchedule, Schedule, SchedulingProblem
+from trimtab.plan.schedule.solve import solve
 
 RESERVED_SHARE = 0.25
 """Of the slack that a job has left, kept back where units are shared and short.
@@ -24,3 +29,55 @@ def planned_deadline(
     if not 0.0 < slack < float("inf"):
         return deadline_hours
     return deadline_hours - share * slack
+
+
+_NEVER_HOURS = 1e6
+"""Stands for the end of a job that does not end within the horizon: later than all that do."""
+
+
+def solve_with_reserve(problem: SchedulingProblem) -> Schedule:
+    """Solve with a part of each job's slack kept back; jobs that cannot keep any are planned by their own deadlines.
+
+    Only jobs that may be shifted (no worth of being done earlier) have slack to keep.
+
+    Args:
+        problem: With the jobs' own deadlines; what is missed is said against these.
+    """
+    kept = [_with_reserve(job) for job in problem.jobs]
+    if all(reserved is job for reserved, job in zip(kept, problem.jobs, strict=True)):
+        return solve(problem)
+    first = solve(replace(problem, jobs=tuple(kept)))
+    late = [plan.missed_by_hours > 0.0 for plan in first.jobs]
+    if not any(late):
+        return _against(problem.jobs, first)
+    urgent = (job if missed else reserved for job, reserved, missed in zip(problem.jobs, kept, late, strict=True))
+    second = solve(replace(problem, jobs=tuple(urgent)))
+    return min((_against(problem.jobs, plan) for plan in (second, first)), key=lambda plan: _lateness(problem, plan))
+
+
+def _with_reserve(job: Job) -> Job:
+    fastest = max((mode.work_per_hour for mode in job.modes), default=0.0)
+    if job.delay_usd_per_hour > 0.0 or fastest <= 0.0:
+        return job
+    deadline = planned_deadline(job.deadline_hours, max(job.earliest_hours, 0.0), job.work / fastest)
+    return job if deadline == job.deadline_hours else replace(job, deadline_hours=deadline)
+
+
+def _against(jobs: tuple[Job, ...], schedule: Schedule) -> Schedule:
+    """The schedule, with what is missed counted against the jobs' own deadlines."""
+    return replace(schedule, jobs=tuple(_missed(job, plan) for job, plan in zip(jobs, schedule.jobs, strict=True)))
+
+
+def _missed(job: Job, plan: JobSchedule) -> JobSchedule:
+    if plan.missed_by_hours <= 0.0 or plan.finish_hours > _NEVER_HOURS:
+        return plan
+    late = plan.finish_hours - job.deadline_hours
+    return replace(plan, missed_by_hours=late if late > 1e-9 else 0.0)
+
+
+def _lateness(problem: SchedulingProblem, schedule: Schedule) -> float:
+    """Hours by which a schedule misses the jobs' own deadlines, in all."""
+    return sum(
+        max(min(plan.finish_hours, _NEVER_HOURS) - job.deadline_hours, 0.0)
+        for job, plan in zip(problem.jobs, schedule.jobs, strict=True)
+    )

@@ -1,5 +1,6 @@
 """Decides for all training workloads together: run now and where, or wait, and why."""
 
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -12,6 +13,7 @@ from trimtab.plan.intensity import intensity_at
 from trimtab.plan.policy import EffectivePolicy, effective_policy
 from trimtab.plan.rates import units_per_replica
 from trimtab.plan.schedule.problem import JobSchedule
+from trimtab.plan.schedule.reserve import solve_with_reserve
 from trimtab.plan.schedule.solve import solve
 from trimtab.plan.snapshot import IntensityPoint, Snapshot, TrainingState
 from trimtab.plan.training.conditions import training_conditions
@@ -81,13 +83,22 @@ def plan_training(
     found = [replace(f, candidate=settled.get(f.state.meta.key, f.candidate)) for f in found]
     problem = scheduling_problem(ready, snapshot.hardware, series, capacity, snapshot.taken_at)
     horizon = timedelta(hours=float(problem.edges_hours[-1]))
-    by_key = {p.key: p for p in solve(problem).jobs} if ready else {}
+    plans = solve_with_reserve(problem) if _short(ready, capacity) else solve(problem)
+    by_key = {p.key: p for p in plans.jobs}
     for candidate in ready:
         run = runs_now(by_key[candidate.state.meta.key])
         if run is not None:
             option = candidate.options[run.mode]
             capacity.take(option.name, option.units)
     return tuple(_decide(one, by_key.get(one.state.meta.key), world, horizon) for one in found)
+
+
+def _short(candidates: tuple[Candidate, ...], capacity: Capacity) -> bool:
+    """Whether some class has no room for all of its workloads side by side: then more that come would meet a queue."""
+    wanted: dict[str, float] = defaultdict(float)
+    for candidate in candidates:
+        wanted[candidate.best.name] += candidate.best.units
+    return any(units > capacity.left(name) + 1e-9 for name, units in wanted.items())
 
 
 def _find(state: TrainingState, world: _World) -> _Found:

@@ -18,6 +18,8 @@ from trimtab.plan.training.slack import Hold, Slack
 
 MOST_SLOTS = 168
 """A week of hourly slots: further than any forecast of carbon intensity is worth something."""
+_LEAST_UNITS = 1e-6
+"""A node with less of the resource than this has none."""
 MOST_WEIGHED_STARTS = 300
 """Up to so many jobs, the time that each start costs is weighed against each pause; of more, it is added to the work
 once: a schedule of thousands has to be made within a pass of the loop.
@@ -84,7 +86,7 @@ def _pool(
     slots = len(edges) - 1
     starts = [now + timedelta(hours=float(edge), milliseconds=1) for edge in edges[:-1]]
     intensity = np.array([intensity_at(points, start) or 0.0 for start in starts])
-    per_unit = 1.0 / hardware.units_per_node if hardware.units_per_node > 0 else 0.0
+    per_unit = 1.0 / hardware.units_per_node if hardware.units_per_node > _LEAST_UNITS else 0.0
     return Pool(
         name=hardware.meta.name,
         free_units=np.full(slots, free_units),

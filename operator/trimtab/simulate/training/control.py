@@ -2,12 +2,12 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
 from trimtab.plan.schedule.problem import JobSchedule, Schedule
+from trimtab.plan.schedule.reserve import solve_with_reserve
 from trimtab.plan.schedule.solve import solve
 from trimtab.simulate.training.account import Prices
 from trimtab.simulate.training.intensity import Forecasts, Intensity
@@ -22,9 +22,6 @@ _DONE_HOURS = 1e-7
 _SLACK_HOURS = 48
 """How far beyond the last deadline plans go where units are short."""
 
-_NEVER_HOURS = 1e4
-"""Counts as the end of what has none in a schedule."""
-
 Piece = tuple[float, float, int]
 """Begin and end (hours from the start of the simulation) and replicas."""
 Held = tuple[float, float, float]
@@ -38,7 +35,7 @@ class Control:
         self._jobs = jobs
         self._forecasts = forecasts
         self._capacity = capacity_units
-        self._problems = Problems(jobs, prices, shared=capacity_units is not None)
+        self._problems = Problems(jobs, prices)
         self._arrival = jobs.arrival_hours.tolist()
         self._deadline = jobs.deadline_hours.tolist()
         self._units = jobs.units.tolist()
@@ -131,24 +128,9 @@ class Control:
     def _solve(
         self, now: float, waiting: Sequence[Waiting], edges: FloatArray, free: FloatArray, forecast: Intensity
     ) -> Schedule:
-        """The schedule; jobs that cannot keep slack for others are planned by their own deadlines."""
-        schedule = solve(self._problems.problem(now, waiting, edges, free, forecast))
-        if self._capacity is None or not any(job.missed_by_hours > 0.0 for job in schedule.jobs):
-            return schedule
-        urgent = [
-            replace(job, urgent=plan.missed_by_hours > 0.0) for job, plan in zip(waiting, schedule.jobs, strict=True)
-        ]
-        second = solve(self._problems.problem(now, urgent, edges, free, forecast))
-        return min(second, schedule, key=lambda plan: self._lateness(now, waiting, plan))
-
-    def _lateness(self, now: float, waiting: Sequence[Waiting], schedule: Schedule) -> float:
-        """Hours by which a schedule misses the jobs' own deadlines, in all."""
-        late = 0.0
-        for job, plan in zip(waiting, schedule.jobs, strict=True):
-            # What does not end within the horizon ends later than it.
-            finish = min(plan.finish_hours, _NEVER_HOURS)
-            late += max(now + finish - self._deadline[job.place], 0.0)
-        return late
+        problem = self._problems.problem(now, waiting, edges, free, forecast)
+        # Where units are not shared, jobs to come take nothing away: no slack has to be kept for them.
+        return solve(problem) if self._capacity is None else solve_with_reserve(problem)
 
     def _overhead_work(self, place: int) -> float:
         """What is left of the overhead of a start that a new plan found under way, as work at the running scale."""

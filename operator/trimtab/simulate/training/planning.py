@@ -7,7 +7,6 @@ import numpy as np
 import numpy.typing as npt
 
 from trimtab.plan.schedule.problem import Job, Pool, RunMode, SchedulingProblem
-from trimtab.plan.schedule.reserve import planned_deadline
 from trimtab.simulate.training.account import Prices
 from trimtab.simulate.training.intensity import Intensity
 from trimtab.simulate.training.workload import Workload
@@ -28,20 +27,14 @@ class Waiting:
     """Left, in hours of one replica."""
     replicas: int = 0
     """With which it runs now; 0 when it does not."""
-    urgent: bool = False
-    """Whether it has no slack to keep for others: its own deadline is planned by."""
 
 
 class Problems:
-    """Makes the problem of a moment. What does not change with time is made once.
+    """Makes the problem of a moment. What does not change with time is made once."""
 
-    Where units are shared, a part of each job's slack is kept for jobs to come (`plan.schedule.reserve`).
-    """
-
-    def __init__(self, jobs: Workload, prices: Prices, shared: bool) -> None:
+    def __init__(self, jobs: Workload, prices: Prices) -> None:
         self._jobs = jobs
         self._prices = prices
-        self._shared = shared
         self._modes: dict[tuple[float, int], tuple[RunMode, ...]] = {}
         self._arrival = jobs.arrival_hours.tolist()
         self._deadline = jobs.deadline_hours.tolist()
@@ -85,17 +78,12 @@ class Problems:
     def _job(self, waiting: Waiting, now_hours: float) -> Job:
         place = waiting.place
         modes = self._modes_of(self._units[place], self._most[place])
-        earliest = max(self._arrival[place] - now_hours, 0.0)
-        deadline = self._deadline[place] - now_hours
-        if self._shared and not waiting.urgent:
-            fastest = max(mode.work_per_hour for mode in modes)
-            deadline = planned_deadline(deadline, earliest, waiting.work_hours / fastest)
         return Job(
             key=str(place),
             work=waiting.work_hours,
             modes=modes,
-            earliest_hours=earliest,
-            deadline_hours=deadline,
+            earliest_hours=max(self._arrival[place] - now_hours, 0.0),
+            deadline_hours=self._deadline[place] - now_hours,
             switch_hours=self._jobs.switch_hours,
             running=waiting.replicas - 1 if waiting.replicas else None,
         )
