@@ -89,7 +89,9 @@ def _array(schema: dict[str, Any]) -> st.SearchStrategy[list[Any]]:
     keys = schema.get("x-kubernetes-list-map-keys")
     unique = None
     if keys:
-        unique = lambda item: tuple(item[key] for key in keys)  # noqa: E731
+        # A key that is left out has its default.
+        fields = schema["items"]["properties"]
+        unique = lambda item: tuple(item.get(key, fields[key].get("default")) for key in keys)  # noqa: E731
     elif schema["x-kubernetes-list-type"] == "set":
         unique = lambda item: item  # noqa: E731
     return st.lists(

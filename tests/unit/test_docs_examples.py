@@ -219,7 +219,5 @@ def test_options_that_operations_names_exist() -> None:
 
 def test_what_is_told_to_be_missing_is_missing() -> None:
     """The README's limits: whoever adds one of these has to take the sentence out."""
-    root: Any = get_command(app)
-    assert "simulate" not in root.commands
     assert {"Benchmark", "TuningStudy"}.isdisjoint(SPECS)
     assert "kueue" not in source_text().lower()
