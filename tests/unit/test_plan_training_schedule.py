@@ -170,3 +170,42 @@ def test_a_width_is_not_changed_for_less_than_a_restart_costs() -> None:
     running = (running[0], later.model_copy(update={"job": running[1].job}))
     after = {d.key: d.replicas for d in plan(snapshot(hardware=(cpu,), training=running)).training}
     assert after == before
+
+
+def test_as_long_as_nobody_knows_how_long_it_takes_it_is_not_shifted() -> None:
+    grid = carbon("ES", 300.0, 200.0, 100.0, 10.0)
+    rules = policy(carbon={**PRICED, "allowedDelay": "9h"})
+    unknown = hours_of_work(0.5, profiles=[], age=timedelta(0))
+    assert decide(snapshot(carbon=(grid,), policies=(rules,), training=(unknown,))).action is TrainingAction.RUN
+
+
+def test_a_few_grams_are_not_waited_for() -> None:
+    rules = policy(carbon={**PRICED, "allowedDelay": "9h"})
+    work = hours_of_work(0.5, age=timedelta(0))
+    for later, action in ((97.0, TrainingAction.RUN), (90.0, TrainingAction.WAIT)):
+        grid = carbon("ES", 100.0, 100.0, later, 100.0)
+        assert decide(snapshot(carbon=(grid,), policies=(rules,), training=(work,))).action is action
+
+
+def test_a_suspended_job_is_planned_with_the_speed_that_it_had() -> None:
+    grid = carbon("ES", 300.0, 200.0, 100.0, 10.0)
+    rules = policy(carbon={**PRICED, "allowedDelay": "9h"})
+    status = {
+        "progress": {"completedSamples": 0, "totalSamples": 18_000, "samplesPerSecond": "10"},
+        "decision": {"action": "Suspend", "replicas": 2, "hardwareClass": "local-cpu"},
+    }
+    held = hours_of_work(0.5, profiles=[], age=timedelta(0), status=status, job=job(suspended=True))
+    decision = decide(snapshot(carbon=(grid,), policies=(rules,), training=(held,)))
+    assert decision.reasons[0].code == "CheaperLater"
+    assert next(s.start for s in decision.schedule if s.replicas) == NOW + timedelta(hours=3)
+
+
+def test_a_job_whose_samples_are_done_is_left_to_end() -> None:
+    """It still evaluates and writes its model: stopped there, it would never end."""
+    grid = carbon("ES", 300.0, 10.0)
+    rules = policy(carbon={**PRICED, "allowedDelay": "9h"})
+    status = {"progress": {"completedSamples": 18_000, "totalSamples": 18_000, "samplesPerSecond": "10"}}
+    for suspended in (False, True):
+        ending = hours_of_work(0.5, age=timedelta(0), status=status, job=job(suspended=suspended))
+        decision = decide(snapshot(carbon=(grid,), policies=(rules,), training=(ending,)))
+        assert decision.action is TrainingAction.RUN

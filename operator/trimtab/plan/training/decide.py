@@ -1,5 +1,6 @@
 """Decides for all training workloads together: run now and where, or wait, and why."""
 
+import math
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -17,12 +18,12 @@ from trimtab.plan.schedule.reserve import solve_with_reserve
 from trimtab.plan.schedule.solve import solve
 from trimtab.plan.snapshot import IntensityPoint, Snapshot, TrainingState
 from trimtab.plan.training.conditions import training_conditions
-from trimtab.plan.training.options import Refused, TrainingOption, training_options
+from trimtab.plan.training.options import SUSPEND_RESUME_SECONDS, Refused, TrainingOption, training_options
 from trimtab.plan.training.problem import Candidate, at_once_hours, scheduling_problem
 from trimtab.plan.training.reasons import class_reason, waiting_reason
 from trimtab.plan.training.scaling import learned_scaling
 from trimtab.plan.training.shares import share
-from trimtab.plan.training.slack import carbon_hold, slack
+from trimtab.plan.training.slack import Slack, carbon_hold, needed_time, slack, worth_waiting
 from trimtab.plan.training.timeline import runs_now, schedule_slots
 
 _WARNINGS = ("JobFailed", "OverLimit", "CapacityShort", "NoNodes", "NoClass", "HardwareClassNotFound")
@@ -116,7 +117,20 @@ def _find(state: TrainingState, world: _World) -> _Found:
         usable = tuple({o.name: o for o in reversed(usable)}.values())[::-1]
     hold = carbon_hold(state, usable[0], policy, world.points(usable[0]), world.now)
     room = slack(state, policy, at_once_hours(state, usable[0]), hold, world.now)
+    if room.may_shift and not _may_gain(state, usable, room, world):
+        room = room.prompt()
     return _Found(state, policy, Candidate(state, policy, known or usable, hold, room), tuple(refused))
+
+
+def _may_gain(state: TrainingState, usable: tuple[TrainingOption, ...], room: Slack, world: _World) -> bool:
+    """Whether another time, place or width could be better by more than noise: not while speed or work are unknown."""
+    need = needed_time(state, usable[0])
+    if need is None or need.total_seconds() <= 2.0 * SUSPEND_RESUME_SECONDS:
+        return False
+    if len(usable) > 1 or not math.isfinite(room.deadline_hours):
+        return True
+    until = world.now + timedelta(hours=room.deadline_hours)
+    return worth_waiting(world.points(usable[0]), world.now, need, until)
 
 
 def _take_what_it_holds(state: TrainingState, world: _World) -> None:

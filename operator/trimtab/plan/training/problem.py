@@ -24,6 +24,7 @@ MOST_WEIGHED_STARTS = 300
 """Up to so many jobs, the time that each start costs is weighed against each pause; of more, it is added to the work
 once: a schedule of thousands has to be made within a pass of the loop.
 """
+_LEAST_WORK_SECONDS = 5.0
 _UNKNOWN_WORK_HOURS = 1.0
 """Work that is assumed while its size or the speed is unknown, at the speed of the best class."""
 
@@ -47,18 +48,23 @@ class Candidate:
         return self.options[0]
 
 
-def work_hours_unit(options: Iterable[TrainingOption], left: float | None) -> float:
-    """Samples that make the work: what is left, or a stand-in while size or speed is unknown."""
-    fastest = max((o.samples_per_second for o in options), default=0.0)
-    known = left is not None and all(o.speed_known for o in options)
-    return left if known and left is not None else fastest * 3600.0 * _UNKNOWN_WORK_HOURS
+def work_left(options: Iterable[TrainingOption], left: float | None) -> float:
+    """Samples to plan for: what is left, or a stand-in while size or speed is unknown.
+
+    Never nothing: a Job whose samples are all done still has to evaluate and write its model, and then to end.
+    """
+    given = tuple(options)
+    fastest = max((o.samples_per_second for o in given), default=0.0)
+    if left is None or not all(o.speed_known for o in given):
+        return fastest * 3600.0 * _UNKNOWN_WORK_HOURS
+    return max(left, fastest * _LEAST_WORK_SECONDS)
 
 
 def at_once_hours(state: TrainingState, best: TrainingOption) -> float:
     """Hours from now until the work is done, run at once on the best class with the most replicas that fit."""
     if best.samples_per_second <= 0.0:
         return math.inf
-    work = work_hours_unit([best], remaining_samples(state))
+    work = work_left([best], remaining_samples(state))
     runs = state.job is not None and not state.job.suspended and state.job.replicas == best.replicas
     start = 0.0 if runs and state.job is not None and state.job.hardware_class == best.name else SUSPEND_RESUME_SECONDS
     return work / best.samples_per_second / 3600.0 + start / 3600.0
@@ -117,7 +123,7 @@ def _job(candidate: Candidate, pools: Mapping[str, int], first_edge_hours: float
     held = candidate.hold is not None and not candidate.hold.run
     ceiling = candidate.policy.max_intensity_grams_per_kwh
     overruled = candidate.hold is not None and candidate.hold.run
-    work = work_hours_unit(candidate.options, remaining_samples(state))
+    work = work_left(candidate.options, remaining_samples(state))
     start_hours = SUSPEND_RESUME_SECONDS / 3600.0
     if not weigh_starts and running is None:
         work += start_hours * candidate.best.samples_per_second * 3600.0

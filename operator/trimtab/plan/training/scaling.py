@@ -52,6 +52,10 @@ def scaling_curve(state: TrainingState, hardware_class: str) -> ScalingCurve | N
         present = state.metrics.samples_per_second if state.metrics else None
         if present and state.job.replicas and state.job.replicas not in measured:
             measured[state.job.replicas] = present
+    last, decided = state.status.progress, state.status.decision
+    if last and last.samples_per_second and decided and decided.hardware_class == hardware_class and decided.replicas:
+        # It ran too shortly for its speed to be kept as learned: better than nothing.
+        measured.setdefault(decided.replicas, last.samples_per_second)
     if measured:
         # What is declared of other counts keeps its shape and takes the height of what was measured.
         nearest = min(measured, key=lambda k: (abs(k - max(measured)), k))

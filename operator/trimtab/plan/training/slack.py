@@ -1,17 +1,19 @@
 """How long a training workload may take: its deadline, the delay that carbon may cost it, and its carbon ceiling."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from trimtab.api.common import Reason
-from trimtab.plan.intensity import intensity_at
+from trimtab.plan.intensity import intensity_at, mean_intensity
 from trimtab.plan.policy import EffectivePolicy
 from trimtab.plan.snapshot import IntensityPoint, TrainingState
 from trimtab.plan.training.options import SUSPEND_RESUME_SECONDS, TrainingOption, remaining_samples
 
 _PROMPT_USD_PER_HOUR = 1e-3
 """Worth of being done earlier where nothing may be gained by waiting: more than nothing, less than any price."""
+_WORTH_WAITING = 0.95
+"""A time that is not cleaner than this part of the present is not waited for: forecasts are not that good."""
 _MARGIN = 0.05
 """Part of the running time that is left free before a deadline: speeds are measured, not known."""
 
@@ -35,6 +37,10 @@ class Slack:
     may_shift: bool
     """Whether a policy lets carbon or cost decide when it runs."""
 
+    def prompt(self) -> "Slack":
+        """The same time, but waiting is only for who needs the room more."""
+        return replace(self, delay_usd_per_hour=_PROMPT_USD_PER_HOUR)
+
 
 def waited(state: TrainingState, now: datetime) -> timedelta:
     """Time since creation without pods running."""
@@ -51,8 +57,40 @@ def needed_time(state: TrainingState, option: TrainingOption) -> timedelta | Non
     return timedelta(seconds=left / option.samples_per_second + SUSPEND_RESUME_SECONDS)
 
 
+def worth_waiting(points: tuple[IntensityPoint, ...], now: datetime, need: timedelta, until: datetime) -> bool:
+    """Whether the cleanest time before `until` emits so much less than the present that a person would wait for it.
+
+    Args:
+        points: Intensity of the grid, forecast included.
+        now: The present.
+        need: Running time.
+        until: When the work has to be done.
+    """
+    present = mean_intensity(points, now, now + need)
+    if not present:
+        return False
+    starts = [now, *(p.start for p in points if now < p.start < until)]
+    slots = sorted((intensity_at(points, a) or 0.0, b - a) for a, b in zip(starts, [*starts[1:], until], strict=True))
+    left, weighed = need, 0.0
+    for grams, length in slots:
+        taken = min(left, length)
+        weighed += grams * taken.total_seconds()
+        left -= taken
+    cleanest = weighed / max((need - left).total_seconds(), 1e-9)
+    return cleanest < _WORTH_WAITING * present
+
+
+def at_once_slack(at_once_hours: float) -> Slack:
+    """No time but what running from now on takes."""
+    return Slack(at_once_hours * (1 + 1e-6), _PROMPT_USD_PER_HOUR, may_shift=False)
+
+
 def slack(
-    state: TrainingState, policy: EffectivePolicy, at_once_hours: float, hold: Hold | None, now: datetime
+    state: TrainingState,
+    policy: EffectivePolicy,
+    at_once_hours: float,
+    hold: Hold | None,
+    now: datetime,
 ) -> Slack:
     """Work out the time that the scheduler may use.
 
@@ -71,7 +109,7 @@ def slack(
     if complete_within is not None:
         left = (state.meta.created_at + complete_within - now).total_seconds() / 3600.0
         target = left - _MARGIN * at_once_hours
-    at_once = Slack(at_once_hours * (1 + 1e-6), _PROMPT_USD_PER_HOUR, may_shift=False)
+    at_once = at_once_slack(at_once_hours)
     if hold is not None and hold.run:
         return at_once
     if delay is not None:
