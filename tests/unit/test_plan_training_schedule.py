@@ -209,3 +209,13 @@ def test_a_job_whose_samples_are_done_is_left_to_end() -> None:
         ending = hours_of_work(0.5, age=timedelta(0), status=status, job=job(suspended=suspended))
         decision = decide(snapshot(carbon=(grid,), policies=(rules,), training=(ending,)))
         assert decision.action is TrainingAction.RUN
+
+
+def test_at_or_below_its_ceiling_it_runs_although_a_pause_will_come() -> None:
+    """Slots of six seconds: starting again costs more than one, and still the clean minute is used."""
+    clean, dirty = [190.0] * 9, [400.0] * 20
+    grid = carbon("ES", *clean, *dirty, 325.0, slot=timedelta(seconds=6))
+    rules = policy(carbon={**PRICED, "allowedDelay": "12h", "maxIntensityGramsPerKWh": 368})
+    held = hours_of_work(100 / 3600, age=timedelta(0), job=job(suspended=True))
+    decision = decide(snapshot(carbon=(grid,), policies=(rules,), training=(held,)))
+    assert decision.action is TrainingAction.RUN

@@ -116,8 +116,9 @@ def _find(state: TrainingState, world: _World) -> _Found:
         # Nothing tells how replicas scale: as many as fit, as soon as they fit.
         usable = tuple({o.name: o for o in reversed(usable)}.values())[::-1]
     hold = carbon_hold(state, usable[0], policy, world.points(usable[0]), world.now)
-    room = slack(state, policy, at_once_hours(state, usable[0]), hold, world.now)
-    if room.may_shift and not _may_gain(state, usable, room, world):
+    best = usable[0]
+    room = slack(state, policy, at_once_hours(state, best), best.rate.cost_usd_per_hour, hold, world.now)
+    if room.delay_usd_per_hour == 0.0 and not _may_gain(state, usable, room, world):
         room = room.prompt()
     return _Found(state, policy, Candidate(state, policy, known or usable, hold, room), tuple(refused))
 

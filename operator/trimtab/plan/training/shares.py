@@ -132,5 +132,5 @@ def _narrowed(candidate: Candidate, width: int, now: datetime) -> Candidate:
         candidate,
         options=(option,),
         shared_from=options[0].replicas if option.replicas < options[0].replicas else 0,
-        slack=slack(candidate.state, candidate.policy, hours, candidate.hold, now),
+        slack=slack(candidate.state, candidate.policy, hours, option.rate.cost_usd_per_hour, candidate.hold, now),
     )

@@ -89,6 +89,7 @@ def slack(
     state: TrainingState,
     policy: EffectivePolicy,
     at_once_hours: float,
+    usd_per_hour: float,
     hold: Hold | None,
     now: datetime,
 ) -> Slack:
@@ -101,6 +102,7 @@ def slack(
         state: The workload.
         policy: What holds for it.
         at_once_hours: Running time from now on, start included, on the class that is cheapest for it.
+        usd_per_hour: What it costs there.
         hold: A carbon ceiling that is overruled now, if one is.
         now: The instant of the decision.
     """
@@ -112,13 +114,16 @@ def slack(
     at_once = at_once_slack(at_once_hours)
     if hold is not None and hold.run:
         return at_once
+    deadline = target
     if delay is not None:
         allowed = max(0.0, (delay - waited(state, now)).total_seconds() / 3600.0)
-        return Slack(max(at_once.deadline_hours, min(target, at_once_hours + allowed)), 0.0, may_shift=True)
-    if policy.carbon_price_usd_per_gram > 0.0 and complete_within is not None:
-        return Slack(max(at_once.deadline_hours, target), 0.0, may_shift=True)
+        deadline = min(target, at_once_hours + allowed)
+    deadline = max(at_once.deadline_hours, deadline)
     if policy.max_intensity_grams_per_kwh is not None:
-        return Slack(max(at_once.deadline_hours, target), _PROMPT_USD_PER_HOUR, may_shift=True)
+        # The policy says what is clean enough: at or below that, an hour earlier is worth an hour's price.
+        return Slack(deadline, max(_PROMPT_USD_PER_HOUR, usd_per_hour), may_shift=True)
+    if delay is not None or (policy.carbon_price_usd_per_gram > 0.0 and complete_within is not None):
+        return Slack(deadline, 0.0, may_shift=True)
     return at_once
 
 
