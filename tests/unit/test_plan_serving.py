@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 from tests.unit import worlds
 from tests.unit.worlds import NOW, hardware, load, policy, serving, serving_pod, snapshot, variant
 from trimtab.api.serving import VariantVersion
+from trimtab.api.variant import ModelVariantStatus
 from trimtab.plan.capacity import Capacity
 from trimtab.plan.decisions import ServingDecision
 from trimtab.plan.planner import plan
 from trimtab.plan.policy import effective_policy
 from trimtab.plan.serving import allocate_versions, plan_serving
-from trimtab.plan.snapshot import MetricsHealth, ServingState
+from trimtab.plan.snapshot import MetricsHealth, ServingState, VariantState
 
 FP32, INT8 = variant("fp32", 0.99, 100.0), variant("int8", 0.97, 250.0)
 SERVES_FP32 = {"activeVariant": "fp32", "variants": [{"name": "fp32", "version": 1}, {"name": "int8", "version": 2}]}
@@ -220,3 +221,33 @@ def test_capacity_is_learned_from_the_live_server_and_only_while_nothing_changes
     assert decision.replicas > 1, "the profile alone says that 100 requests/s fit one replica"
     unmeasured = load(80.0, busy_share=1.0, pods=1)
     assert decide(serving(2, SERVES_FP32, metrics=unmeasured), ACCURATE).capacity_correction is None
+
+
+def throttled(name: str, accuracy: float, milliseconds: float, items_per_second: float) -> VariantState:
+    """A variant as 0.2 CPU measures it: most executions are short, and one in ten waits for the next period."""
+    given = variant(name, accuracy, items_per_second)
+    points = [
+        {
+            "batch": batch, "p50Milliseconds": str(milliseconds * batch), "p95Milliseconds": str(36.0 + 5.0 * batch),
+            "p99Milliseconds": str(45.0 + 5.0 * batch), "itemsPerSecond": str(items_per_second),
+            "cpuSecondsPerItem": "0.0009",
+        }
+        for batch in (1, 8, 32)
+    ]  # fmt: skip
+    status = {**given.status.model_dump(by_alias=True, mode="json"), "profile": points}
+    return given.model_copy(update={"status": ModelVariantStatus.model_validate(status)})
+
+
+def test_a_throttled_cpu_makes_a_tail_but_no_endless_queue() -> None:
+    """Three replicas with 290 items/s between them carried 180 requests/s with a p95 far below 400 ms."""
+    variants = (throttled("fp32", 0.99, 0.86, 224.0), throttled("int8", 0.98, 0.25, 753.0))
+    learned = {**SERVES_FP32, "observed": {"capacityCorrection": "0.43"}}
+    state = serving(
+        3,
+        learned,
+        metrics=load(180.0, busy_share=0.05),
+        targets={"latency": {"milliseconds": 400}, "minAccuracy": "0.9"},
+    )
+    decision = decide(state, ACCURATE, variants=variants)
+    assert (decision.variant, decision.replicas) == ("fp32", 3)
+    assert 36.0 < (decision.predicted_latency_ms or 0.0) < 320.0

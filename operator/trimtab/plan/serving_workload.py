@@ -20,6 +20,7 @@ _LATENCY_MARGIN = 0.8
 _CONFIDENCE = 0.9
 _LEAST_VARIABILITY = 0.5
 """Squared coefficient of variation of an execution's time, however even it was alone on the node that profiled it."""
+_MOST_VARIABILITY = 1.0
 _Z99 = 2.326
 """Standard normal quantile of 99 %."""
 
@@ -45,9 +46,13 @@ def _tail_milliseconds(point: ProfilePoint, percentile: Percentile) -> float:
 
 
 def _variability(point: ProfilePoint) -> float:
-    """Squared coefficient of variation of an execution's time: of the lognormal with the measured p50 and p99."""
+    """Squared coefficient of variation of an execution's time: of the lognormal with the measured p50 and p99, bounded.
+
+    A pod with part of a CPU stands still for the rest of each period of its quota. That makes a long tail of single
+    executions, but no independent one: under load the stalls come at even distances, and do not add up in a queue.
+    """
     spread = math.log(max(1.0, point.p99_milliseconds / max(point.p50_milliseconds, 1e-6))) / _Z99
-    return max(_LEAST_VARIABILITY, math.expm1(spread * spread))
+    return min(_MOST_VARIABILITY, max(_LEAST_VARIABILITY, math.expm1(spread * spread)))
 
 
 def batch_profile(state: ServingState, variant: VariantState, hardware: HardwareState) -> BatchProfile | None:

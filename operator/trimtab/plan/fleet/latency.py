@@ -174,9 +174,11 @@ def latency_seconds(
     own, wait, mean_wait = _execution(curves, at, quantile)
     slot_wait, mean_slot_wait = _slots(curves, at, quantile)
     mean = own + mean_wait + mean_slot_wait
+    # Stalls (a CPU quota that is used up, a collection of garbage) lengthen a single execution as much as a full batch.
+    stall = curves.execution.at(np.ones_like(own)) * (curves.tail_ratio - 1.0)
     with np.errstate(invalid="ignore"):
         spread = (
-            (own * (curves.tail_ratio - 1.0)) ** 2
+            stall**2
             + np.maximum(0.0, wait - mean_wait) ** 2
             + np.maximum(0.0, slot_wait - mean_slot_wait) ** 2
         )
