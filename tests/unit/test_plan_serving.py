@@ -249,5 +249,6 @@ def test_a_throttled_cpu_makes_a_tail_but_no_endless_queue() -> None:
         targets={"latency": {"milliseconds": 400}, "minAccuracy": "0.9"},
     )
     decision = decide(state, ACCURATE, variants=variants)
-    assert (decision.variant, decision.replicas) == ("fp32", 3)
+    assert decision.variant == "fp32"
+    assert decision.replicas in (3, 4)
     assert 36.0 < (decision.predicted_latency_ms or 0.0) < 320.0
