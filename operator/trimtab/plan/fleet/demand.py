@@ -7,10 +7,13 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from trimtab.plan.fleet.forecast import FloatArray, forecast
+from trimtab.plan.fleet.level import level, unknown_share
 from trimtab.plan.fleet.problem import Workload
 
 _JUMP = 0.99
 """Above this quantile of what was forecast for it, the present load is a new level."""
+_KNOWN_INTERVALS = 12
+"""From so many intervals on, a load has a level to speak of."""
 _BEYOND = 1.25
 """A rising load is followed up to so many times what was ever seen in the window."""
 
@@ -29,6 +32,18 @@ def budget_spent(workload: Workload) -> float:
     """Requests that missed the target over those that may: below 1 there is error budget left."""
     late, allowed = workload.load.late_share, 1.0 - workload.target.quantile
     return 1.0 if late is None or allowed <= 0.0 else late / allowed
+
+
+def patience_seconds(workload: Workload) -> float:
+    """For how long fewer replicas must have been enough: down to two thirds while no error budget is spent.
+
+    As far as the past of the load tells how it wanders: a quiet beginning does not.
+    """
+    load = workload.load
+    past = len(load.requests_per_second) * load.interval_seconds
+    known = 1.0 - unknown_share(past, _ahead_seconds(workload))
+    unspent = 1.0 - min(1.0, budget_spent(workload))
+    return workload.settings.scale_down_stabilization_seconds * (1.0 - known * unspent / 3.0)
 
 
 def _confidence(workload: Workload) -> float:
@@ -53,11 +68,14 @@ def _ahead_seconds(workload: Workload) -> float:
 def _load_of(
     window: FloatArray, interval: float, ahead: float, over: float, confidence: float
 ) -> tuple[FloatArray, FloatArray]:
-    """Mean and quantile of the forecast, from the next interval on.
+    """Mean and quantile of the forecast, from the next interval on; of its level, where bursts are absorbed.
 
     A load that jumps beyond what the past allows is a new level: it counts at once. And the errors that a jump leaves
     in the window say nothing of the load after it: nobody is made ready for much more than was ever seen.
     """
+    if over > 0.0 and window.shape[1] >= _KNOWN_INTERVALS:
+        smooth = level(window, interval, ahead, over, confidence)
+        return smooth.mean, smooth.ready_for
     far, near = forecast(window, interval, ahead, over), forecast(window, interval, interval, over)
     width = min(window.shape[1], max(1, round(over / interval)))
     seen = sliding_window_view(window, width, axis=1).mean(axis=2)
@@ -85,5 +103,26 @@ def demand(workloads: tuple[Workload, ...]) -> Demand:
     for (_, interval, ahead, over, confidence), members in groups.items():
         window = np.array([workloads[i].load.requests_per_second for i in members], dtype=np.float64)
         expected[members], ready_for[members] = _load_of(window, interval, ahead, over, confidence)
-    backlog = [w.load.pending_requests / w.settings.drain_seconds if w.load.fresh else 0.0 for w in workloads]
-    return Demand(expected, np.maximum(expected, ready_for) + np.array(backlog, dtype=np.float64))
+    ready = np.maximum(expected, ready_for * np.array([_burst_share(w) for w in workloads]))
+    backlog = np.array([_backlog(w, rate) for w, rate in zip(workloads, expected.tolist(), strict=True)])
+    return Demand(expected, ready + backlog)
+
+
+def _absorbs(workload: Workload) -> bool:
+    """Whether bursts may be left to queues and slots: asked for, and there is a level to tell them from."""
+    return workload.settings.load_window_seconds > 0.0 and len(workload.load.requests_per_second) >= _KNOWN_INTERVALS
+
+
+def _burst_share(workload: Workload) -> float:
+    """Part of a rise that replicas must hold: requests of a rise may wait, up to the target, until new ones serve."""
+    ahead = _ahead_seconds(workload)
+    return ahead / (ahead + workload.target.bound_seconds) if _absorbs(workload) else 1.0
+
+
+def _backlog(workload: Workload, requests_per_second: float) -> float:
+    """The backlog as load; a part of it may wait within the target, half of the bound being for those before it."""
+    load, settings = workload.load, workload.settings
+    if not load.fresh:
+        return 0.0
+    within = requests_per_second * workload.target.bound_seconds / 2.0 if _absorbs(workload) else 0.0
+    return max(0.0, load.pending_requests - within) / settings.drain_seconds

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from trimtab.api.common import Reason
-from trimtab.plan.fleet.demand import budget_spent
+from trimtab.plan.fleet.demand import patience_seconds
 from trimtab.plan.fleet.problem import Option, Workload
 
 
@@ -127,7 +127,7 @@ def _down(workload: Workload, want: Want, wanted: int, current: int, switching: 
         if kept > wanted:
             return stay(kept, "OverLimit", over)
         return Settled(kept, wanted, reason=Reason(code="OverLimit", message=over))
-    patience = workload.settings.scale_down_stabilization_seconds * (2.0 + min(1.0, budget_spent(workload))) / 3.0
+    patience = patience_seconds(workload)
     left = patience - (now_seconds - since)
     if left > 0.0:
         text = f"{wanted} replicas would do; keeps {current} for another {left:.0f} s"

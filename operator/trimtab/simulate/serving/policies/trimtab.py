@@ -31,8 +31,8 @@ SETTINGS = Settings(
     pooled=True,
     max_replicas=_MOST_REPLICAS,
     latency_margin=1.0,
-    confidence=0.6,
-    scale_down_stabilization_seconds=300.0,
+    confidence=0.7,
+    scale_down_stabilization_seconds=180.0,
     load_window_seconds=60.0,
     drain_seconds=90.0,
 )

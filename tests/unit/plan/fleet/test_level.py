@@ -1,0 +1,92 @@
+"""The level of a load whose bursts are absorbed: headroom by what the past tells, waiting by what the target allows."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trimtab.plan.fleet.demand import demand, patience_seconds
+from trimtab.plan.fleet.level import SURGE, level, unknown_share
+from trimtab.plan.fleet.problem import Load, Option, Settings, Target, Workload
+from trimtab.plan.fleet.profiles import BatchProfile
+
+OPTION = Option("fp32", "pool", 0.9, BatchProfile((1,), (0.01,)), usd_per_hour=1.0, start_seconds=90.0)
+ABSORBS = Settings(load_window_seconds=60.0, drain_seconds=90.0, scale_down_stabilization_seconds=180.0)
+RATES = st.lists(st.floats(0.0, 1e4), min_size=1, max_size=60)
+
+
+def workload(rates: list[float], settings: Settings = ABSORBS, bound_seconds: float = 2.0, **load: float) -> Workload:
+    return Workload("a", (OPTION,), Target(bound_seconds, 0.99), Load(tuple(rates), **load), settings)
+
+
+def headroom(rates: np.ndarray, confidence: float = 0.9) -> float:
+    found = level(rates[None, :], 10.0, 100.0, 60.0, confidence)
+    return float(found.ready_for[0] / found.mean[0] - 1.0)
+
+
+def test_the_level_is_the_mean_of_three_windows() -> None:
+    rates = np.arange(1.0, 41.0)
+    assert level(rates[None, :], 10.0, 100.0, 60.0, 0.5).mean[0] == pytest.approx(rates[-18:].mean())
+
+
+def test_a_constant_load_keeps_the_assumed_surge_only_as_far_as_its_past_is_short() -> None:
+    assert headroom(np.full(30, 5.0)) == pytest.approx(SURGE * unknown_share(300.0, 100.0))
+    found = [headroom(np.full(count, 5.0)) for count in (12, 30, 90, 360)]
+    assert found == sorted(found, reverse=True)
+    assert found[0] > 0.9 * SURGE
+    assert found[-1] < 0.5 * SURGE
+
+
+def test_a_load_that_wanders_gets_more_headroom_than_a_constant_one() -> None:
+    # Ten minutes up, ten minutes down.
+    wanders = 10.0 + 3.0 * np.sin(np.arange(360) * 2.0 * np.pi / 120.0)
+    assert headroom(wanders) > headroom(np.full(360, 10.0)) + 0.05
+    assert headroom(wanders, 0.95) > headroom(wanders, 0.7)
+
+
+@given(rates=RATES, over=st.floats(1.0, 300.0), ahead=st.floats(10.0, 600.0), confidence=st.floats(0.01, 0.99))
+def test_nobody_is_made_ready_for_less_than_the_level(
+    rates: list[float], over: float, ahead: float, confidence: float
+) -> None:
+    found = level(np.array([rates]), 10.0, ahead, over, confidence)
+    assert np.isfinite(found.ready_for).all()
+    assert found.ready_for[0] >= found.mean[0] >= min(rates) * (1.0 - 1e-9)
+
+
+def test_a_patient_target_lets_a_rise_wait_and_a_prompt_one_does_not() -> None:
+    rates = [5.0] * 30
+    found = demand((workload(rates, bound_seconds=0.5), workload(rates, bound_seconds=60.0)))
+    prompt, patient = found.ready_for.tolist()
+    assert prompt > 5.5
+    assert patient == pytest.approx(5.0)
+
+
+def test_what_may_wait_within_the_target_is_no_backlog() -> None:
+    rates = [5.0] * 30
+    found = demand(tuple(workload(rates, bound_seconds=60.0, pending_requests=n) for n in (0.0, 150.0, 240.0)))
+    none, within, beyond = found.ready_for.tolist()
+    assert within == none
+    assert beyond == pytest.approx(none + 90.0 / 90.0)
+
+
+@pytest.mark.parametrize(
+    ("rates", "settings"), [([5.0] * 11, ABSORBS), ([5.0] * 30, replace(ABSORBS, load_window_seconds=0.0))]
+)
+def test_without_a_past_or_where_nothing_absorbs_bursts_the_load_itself_counts(
+    rates: list[float], settings: Settings
+) -> None:
+    plain = replace(settings, confidence=0.5)
+    ready, behind = demand((workload(rates, plain), workload(rates, plain, pending_requests=9.0))).ready_for.tolist()
+    assert ready == pytest.approx(5.0)
+    assert behind == pytest.approx(5.1)
+
+
+def test_unspent_budget_shortens_patience_once_the_past_is_known() -> None:
+    known = [5.0] * 360
+    assert patience_seconds(workload(known)) == 180.0
+    assert patience_seconds(workload(known, late_share=0.02)) == 180.0
+    spared, new = (patience_seconds(workload(rates, late_share=0.0)) for rates in (known, known[:12]))
+    assert 120.0 <= spared < 150.0
+    assert 170.0 < new < 180.0
