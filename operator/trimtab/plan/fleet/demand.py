@@ -103,7 +103,9 @@ def demand(workloads: tuple[Workload, ...]) -> Demand:
     for (_, interval, ahead, over, confidence), members in groups.items():
         window = np.array([workloads[i].load.requests_per_second for i in members], dtype=np.float64)
         expected[members], ready_for[members] = _load_of(window, interval, ahead, over, confidence)
-    ready = np.maximum(expected, ready_for * np.array([_burst_share(w) for w in workloads]))
+    ready_for *= np.array([_burst_share(w) for w in workloads])
+    rounding = [_rounding(w, rate) for w, rate in zip(workloads, expected.tolist(), strict=True)]
+    ready = np.maximum(expected, ready_for - np.array(rounding))
     backlog = np.array([_backlog(w, rate) for w, rate in zip(workloads, expected.tolist(), strict=True)])
     return Demand(expected, ready + backlog)
 
@@ -117,6 +119,12 @@ def _burst_share(workload: Workload) -> float:
     """Part of a rise that replicas must hold: requests of a rise may wait, up to the target, until new ones serve."""
     ahead = _ahead_seconds(workload)
     return ahead / (ahead + workload.target.bound_seconds) if _absorbs(workload) else 1.0
+
+
+def _rounding(workload: Workload, requests_per_second: float) -> float:
+    """Load of half a replica: counts are rounded up, so that small fleets have this much headroom on average anyway."""
+    replicas = workload.running.replicas
+    return requests_per_second / replicas / 2.0 if replicas > 0 and _absorbs(workload) else 0.0
 
 
 def _backlog(workload: Workload, requests_per_second: float) -> float:

@@ -24,6 +24,8 @@ SURGE = 0.2
 """By so much of itself a load is taken to rise while a replica starts, as far as its own past does not tell."""
 SURGE_WEIGHT = 24.0
 """The past tells as much as that assumption once it is so many times as long as the start of a replica."""
+PRESENT_HEADROOM = 0.5
+"""A present above the level is a rise that the level follows late: this part of the headroom is kept above it too."""
 _MOST_INTERVALS = 360
 """Older intervals than this many are not looked at."""
 _LEAST_COUNT = 0.5
@@ -60,7 +62,8 @@ def level(
     headroom = unknown * SURGE + (1.0 - unknown) * _error(
         window, past, short, max(short, round(ahead_seconds / interval_seconds)), confidence, interval_seconds
     )
-    return Level(mean, mean * (1.0 + headroom))
+    present = _means(window, min(window.shape[1], short))[:, -1]
+    return Level(mean, np.maximum(mean * (1.0 + headroom), present * (1.0 + headroom * PRESENT_HEADROOM)))
 
 
 def unknown_share(past_seconds: float, ahead_seconds: float) -> float:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from trimtab.plan.fleet.demand import demand, patience_seconds
 from trimtab.plan.fleet.level import SURGE, level, unknown_share
-from trimtab.plan.fleet.problem import Load, Option, Settings, Target, Workload
+from trimtab.plan.fleet.problem import Load, Option, Running, Settings, Target, Workload
 from trimtab.plan.fleet.profiles import BatchProfile
 
 OPTION = Option("fp32", "pool", 0.9, BatchProfile((1,), (0.01,)), usd_per_hour=1.0, start_seconds=90.0)
@@ -46,6 +46,14 @@ def test_a_load_that_wanders_gets_more_headroom_than_a_constant_one() -> None:
     assert headroom(wanders, 0.95) > headroom(wanders, 0.7)
 
 
+def test_a_rise_is_followed_before_the_level_has_followed_it() -> None:
+    steady, risen = np.full(60, 10.0), np.concatenate((np.full(54, 10.0), np.full(6, 13.0)))
+    of_steady, of_risen = (level(r[None, :], 10.0, 100.0, 60.0, 0.5) for r in (steady, risen))
+    assert of_risen.mean[0] == pytest.approx(11.0)
+    assert of_risen.ready_for[0] > 13.0
+    assert of_steady.ready_for[0] < 13.0
+
+
 @given(rates=RATES, over=st.floats(1.0, 300.0), ahead=st.floats(10.0, 600.0), confidence=st.floats(0.01, 0.99))
 def test_nobody_is_made_ready_for_less_than_the_level(
     rates: list[float], over: float, ahead: float, confidence: float
@@ -69,6 +77,16 @@ def test_what_may_wait_within_the_target_is_no_backlog() -> None:
     none, within, beyond = found.ready_for.tolist()
     assert within == none
     assert beyond == pytest.approx(none + 90.0 / 90.0)
+
+
+def test_rounding_up_counts_as_headroom_and_never_goes_below_the_level() -> None:
+    rates = [5.0] * 30
+    new = workload(rates)
+    small, large, alone = (replace(new, running=Running("fp32", "pool", count)) for count in (5, 100, 1))
+    ready = demand((new, large, small, alone)).ready_for.tolist()
+    assert ready == sorted(ready, reverse=True)
+    assert ready[0] - ready[2] == pytest.approx(0.5)
+    assert ready[3] == pytest.approx(5.0)
 
 
 @pytest.mark.parametrize(
