@@ -177,11 +177,7 @@ def latency_seconds(
     # Stalls (a CPU quota that is used up, a collection of garbage) lengthen a single execution as much as a full batch.
     stall = curves.execution.at(np.ones_like(own)) * (curves.tail_ratio - 1.0)
     with np.errstate(invalid="ignore"):
-        spread = (
-            stall**2
-            + np.maximum(0.0, wait - mean_wait) ** 2
-            + np.maximum(0.0, slot_wait - mean_slot_wait) ** 2
-        )
+        spread = stall**2 + np.maximum(0.0, wait - mean_wait) ** 2 + np.maximum(0.0, slot_wait - mean_slot_wait) ** 2
         total = mean + np.sqrt(spread) + curves.queue_delay_seconds
     return np.asarray(np.where(np.isfinite(mean) & ~np.isnan(total), total, np.inf))
 
