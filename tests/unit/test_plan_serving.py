@@ -16,7 +16,7 @@ from trimtab.plan.capacity import Capacity
 from trimtab.plan.decisions import ServingDecision
 from trimtab.plan.planner import plan
 from trimtab.plan.policy import effective_policy
-from trimtab.plan.serving import allocate_versions, plan_serving
+from trimtab.plan.serving.decide import allocate_versions, plan_serving
 from trimtab.plan.snapshot import MetricsHealth, ServingState, VariantState
 
 FP32, INT8 = variant("fp32", 0.99, 100.0), variant("int8", 0.97, 250.0)

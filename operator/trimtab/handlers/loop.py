@@ -9,7 +9,7 @@ from trimtab.handlers.passes import Passes
 from trimtab.handlers.settings import Settings
 from trimtab.kube.errors import KubeError
 from trimtab.observe.observer import Observer
-from trimtab.plan.serving_load import observe_load
+from trimtab.plan.serving.load import observe_load
 
 logger = logging.getLogger(__name__)
 

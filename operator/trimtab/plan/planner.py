@@ -16,7 +16,7 @@ from trimtab.plan.decisions import ConditionValue, ObjectConditions, Plan, Train
 from trimtab.plan.intensity import current_intensities, next_change, usable_series
 from trimtab.plan.policy import applies, effective_policy
 from trimtab.plan.rates import units_per_replica
-from trimtab.plan.serving import plan_serving
+from trimtab.plan.serving.decide import plan_serving
 from trimtab.plan.snapshot import (
     CarbonState,
     HardwareState,

@@ -13,9 +13,9 @@ from trimtab.plan.fleet.control import control
 from trimtab.plan.fleet.problem import Decision, Fleet, Workload
 from trimtab.plan.policy import EffectivePolicy
 from trimtab.plan.rates import units_per_replica
-from trimtab.plan.serving_conditions import serving_conditions
-from trimtab.plan.serving_load import ObservedLoad, capacity_correction, observe_load
-from trimtab.plan.serving_workload import (
+from trimtab.plan.serving.conditions import serving_conditions
+from trimtab.plan.serving.load import ObservedLoad, capacity_correction, observe_load
+from trimtab.plan.serving.workload import (
     batch_profile,
     options_of,
     pool_of,

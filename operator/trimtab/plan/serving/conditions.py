@@ -5,7 +5,7 @@ from trimtab.plan.conditions import carbon_condition, condition, metrics_conditi
 from trimtab.plan.decisions import ConditionValue
 from trimtab.plan.fleet.problem import Decision
 from trimtab.plan.intensity import intensity_at, usable_series
-from trimtab.plan.serving_load import ObservedLoad
+from trimtab.plan.serving.load import ObservedLoad
 from trimtab.plan.snapshot import ServingState, Snapshot
 
 

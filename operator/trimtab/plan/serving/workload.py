@@ -11,7 +11,7 @@ from trimtab.plan.fleet.problem import Limits, Load, Option, Placement, Pool, Ru
 from trimtab.plan.fleet.profiles import BatchProfile
 from trimtab.plan.policy import EffectivePolicy
 from trimtab.plan.rates import embodied_grams_per_hour, offers, units_per_replica
-from trimtab.plan.serving_load import QUANTILES, SETTLE_SECONDS, ObservedLoad
+from trimtab.plan.serving.load import QUANTILES, SETTLE_SECONDS, ObservedLoad
 from trimtab.plan.snapshot import HardwareState, ServingState, VariantState
 
 START_SECONDS = 30.0
