@@ -31,6 +31,8 @@ def planned_deadline(
     return deadline_hours - share * slack
 
 
+MOST_WITH_RESERVE = 2000
+"""Of more jobs no slack is kept: solving again takes too long for a loop, and who comes then changes little."""
 _NEVER_HOURS = 1e6
 """Stands for the end of a job that does not end within the horizon: later than all that do."""
 
@@ -44,7 +46,8 @@ def solve_with_reserve(problem: SchedulingProblem) -> Schedule:
         problem: With the jobs' own deadlines; what is missed is said against these.
     """
     kept = [_with_reserve(job) for job in problem.jobs]
-    if all(reserved is job for reserved, job in zip(kept, problem.jobs, strict=True)):
+    few = len(problem.jobs) <= MOST_WITH_RESERVE
+    if not few or all(reserved is job for reserved, job in zip(kept, problem.jobs, strict=True)):
         return solve(problem)
     first = solve(replace(problem, jobs=tuple(kept)))
     late = [plan.missed_by_hours > 0.0 for plan in first.jobs]
@@ -52,7 +55,11 @@ def solve_with_reserve(problem: SchedulingProblem) -> Schedule:
         return _against(problem.jobs, first)
     urgent = (job if missed else reserved for job, reserved, missed in zip(problem.jobs, kept, late, strict=True))
     second = solve(replace(problem, jobs=tuple(urgent)))
-    return min((_against(problem.jobs, plan) for plan in (second, first)), key=lambda plan: _lateness(problem, plan))
+    plans = [_against(problem.jobs, plan) for plan in (second, first)]
+    if min(_lateness(problem, plan) for plan in plans) > 0.0:
+        # What is kept for jobs that may come must not make those late that are there.
+        plans.append(solve(problem))
+    return min(plans, key=lambda plan: _lateness(problem, plan))
 
 
 def _with_reserve(job: Job) -> Job:
