@@ -9,12 +9,11 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from trimtab.plan.elastic.goodput import GoodputModel, GradientNoise
-from trimtab.plan.elastic.limits import BatchLimits, BatchSplit, split_batch
+from trimtab.plan.elastic.goodput import GoodputModel
 from trimtab.plan.elastic.placement import ClusterShape, Placement
-from trimtab.plan.elastic.throughput import StepModel, StepSample
 from trimtab.simulate.elastic.application import Application
-from trimtab.simulate.elastic.job import BatchAgent, ElasticJob, Measurement
+from trimtab.simulate.elastic.goodput_agent import GoodputAgent
+from trimtab.simulate.elastic.job import BatchAgent, ElasticJob
 from trimtab.simulate.elastic.policies.pollux_fit import fit_steps
 from trimtab.simulate.elastic.policies.pollux_search import SearchProblem, States, restart_factors, search
 from trimtab.simulate.inputs.pollux import TrainingRequest
@@ -28,45 +27,6 @@ GROWTH = 2
 """A job may grow to twice the replicas it has been measured with."""
 
 
-class PolluxAgent:
-    """Fits the step time to what it measures, and picks the batch with the best goodput."""
-
-    def __init__(self, limits: BatchLimits, fixed_batch: int | None = None) -> None:
-        self.limits = limits
-        self._fixed_batch = fixed_batch
-        self._samples: dict[tuple[int, int, int], StepSample] = {}
-        self._steps: StepModel | None = None
-        self._noise = GradientNoise(1.0, 0.0)
-        self.model: GoodputModel | None = None
-
-    @property
-    def most_replicas(self) -> int:
-        """The limit to which the job may grow now."""
-        if self._fixed_batch is not None:
-            return 1
-        measured = max((sample.replicas for sample in self._samples.values()), default=0)
-        return min(max(GROWTH * measured, 1), self.limits.most_replicas)
-
-    def observe(self, measurement: Measurement) -> None:
-        """Refits when a configuration is measured for the first time; takes the gradient noise always."""
-        key = measurement.nodes, measurement.replicas, measurement.local_batch
-        if key not in self._samples:
-            time = measurement.time
-            self._samples[key] = StepSample(*key, time.compute_seconds, time.step_seconds)
-            self._steps = fit_steps(list(self._samples.values()))
-        noise = GradientNoise(measurement.gradient.square, measurement.gradient.variance)
-        if self._steps and (self.model is None or self.model.steps is not self._steps or self.model.noise != noise):
-            self.model = GoodputModel(self._steps, noise, self.limits)
-
-    def split(self, nodes: int, replicas: int) -> BatchSplit:
-        """The batch with the best predicted goodput; the initial one before anything is measured."""
-        if self._fixed_batch is not None:
-            return split_batch(self._fixed_batch, replicas, self.limits)
-        if self.model is None:
-            return split_batch(max(self.limits.initial, self.limits.local_minimum * replicas), replicas, self.limits)
-        return self.model.best_split(nodes, replicas)
-
-
 class Pollux:
     """The scheduler of Pollux.
 
@@ -76,7 +36,7 @@ class Pollux:
 
     def __init__(self, seed: int) -> None:
         self._rng = np.random.default_rng(seed)
-        self._agents: dict[str, PolluxAgent] = {}
+        self._agents: dict[str, GoodputAgent] = {}
         self._tables: dict[str, tuple[GoodputModel, int, FloatArray]] = {}
         self._population: tuple[list[str], States] = [], np.zeros((0, 0, 0), dtype=np.int8)
 
@@ -84,7 +44,7 @@ class Pollux:
         """An agent that adapts the batch, but of jobs that do not scale."""
         limits = application.limits
         fixed = limits.maximum if request.application in UNSCALABLE else None
-        self._agents[request.name] = PolluxAgent(limits, fixed)
+        self._agents[request.name] = GoodputAgent(limits, fit_steps, GROWTH, 1, fixed)
         return self._agents[request.name]
 
     def allocate(self, jobs: Sequence[ElasticJob], shape: ClusterShape, now_seconds: float) -> dict[str, Placement]:
