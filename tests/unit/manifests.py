@@ -50,6 +50,8 @@ _BY_MESSAGE: dict[str, st.SearchStrategy[Any]] = {
     ),
     "must be a duration such": durations(),
     "must be a duration above": durations().filter(_positive),
+    "must be an IANA time zone": st.sampled_from(["UTC", "Europe/Madrid", "America/New_York", "Asia/Kathmandu"]),
+    "must be a time of day": st.times().map("{:%H:%M}".format),
     "must be a name": NAMES,
     "must be the name": NAMES,
 }

@@ -5,9 +5,12 @@ from typing import Annotated
 
 from pydantic import Field
 
+from trimtab.api.budget import Budget as Budget
+from trimtab.api.budget import BudgetStatus as BudgetStatus
 from trimtab.api.common import Conditions, LabelSelector
-from trimtab.api.quantity import Amount, Duration
-from trimtab.api.schema import ApiModel, Column, Kind, ListSet, ObjectName, StatusModel
+from trimtab.api.policy_rules import EcoMode, EcoModeStatus, SloClass, Window
+from trimtab.api.quantity import Amount, Duration, Fraction
+from trimtab.api.schema import ApiModel, Column, Kind, ListMap, ListSet, ObjectName, StatusModel
 
 
 class Mode(StrEnum):
@@ -57,6 +60,8 @@ class ServingRules(ApiModel):
 
     prefer: Preference | None = None
     """Cost (the default) or Accuracy."""
+    min_accuracy: Fraction | None = None
+    """Least accuracy of what serves, whatever a workload's own targets say."""
 
 
 class EfficiencyPolicySpec(ApiModel):
@@ -74,6 +79,14 @@ class EfficiencyPolicySpec(ApiModel):
     """What each selected workload may spend for an hour of running."""
     serving: ServingRules = ServingRules()
     """How serving trades accuracy for cost."""
+    slo_class: SloClass | None = None
+    """How much a budget may touch the workloads: latency-critical, standard (the default) or best-effort."""
+    budgets: Annotated[tuple[Budget, ...], Field(max_length=8), ListMap(("name",))] = ()
+    """What the selected workloads may spend together in a period."""
+    eco_mode: EcoMode | None = None
+    """Save more than usual for a while."""
+    windows: Annotated[tuple[Window, ...], Field(max_length=16), ListMap(("name",))] = ()
+    """Working hours: when workloads are scaled down or suspended."""
 
 
 class ClusterEfficiencyPolicySpec(EfficiencyPolicySpec):
@@ -92,6 +105,10 @@ class EfficiencyPolicyStatus(StatusModel):
     """Whether the policy is in force and whom it reaches."""
     workloads: int = 0
     """Workloads that it selects."""
+    budgets: Annotated[tuple[BudgetStatus, ...], Field(max_length=8), ListMap(("name",))] = ()
+    """How the budgets stand."""
+    eco_mode: EcoModeStatus | None = None
+    """Who switched eco mode on, and until when."""
 
 
 _COLUMNS = (
@@ -100,6 +117,8 @@ _COLUMNS = (
     Column("Max-gCO2/kWh", ".spec.carbon.maxIntensityGramsPerKWh", "integer"),
     Column("Max-USD/h", ".spec.limits.costUSDPerHour"),
     Column("Max-gCO2/h", ".spec.limits.carbonGramsPerHour"),
+    Column("Spent", ".status.budgets[*].spentShare"),
+    Column("Within-Budget", '.status.conditions[?(@.type=="WithinBudget")].reason'),
     Column("Age", ".metadata.creationTimestamp", "date"),
 )
 
