@@ -16,3 +16,8 @@ GANG_SIZE: Final = "trimtab.dev/gang-size"
 """Replicas that start together; what simulates pods waits for all of them."""
 SCRAPE: Final = "prometheus.io/scrape"
 SCRAPE_PORT: Final = "prometheus.io/port"
+ADMISSION: Final = "trimtab.dev/admission"
+"""On a workload, a policy or a HardwareClass, `warn`: admission refuses nothing because of it, and only warns. On a
+namespace, `ignore`: nothing in it is looked at."""
+DEFAULTED_BY: Final = "trimtab.dev/defaulted-by"
+"""Annotation: which fields a policy set at creation, as `path=policy` one after another."""

@@ -8,6 +8,7 @@ from pydantic import Field
 from trimtab.api.budget import Budget as Budget
 from trimtab.api.budget import BudgetStatus as BudgetStatus
 from trimtab.api.common import Conditions, LabelSelector
+from trimtab.api.policy_defaults import WorkloadDefaults
 from trimtab.api.policy_rules import EcoMode, EcoModeStatus, SloClass, Window
 from trimtab.api.quantity import Amount, Duration, Fraction
 from trimtab.api.schema import ApiModel, Column, Kind, ListMap, ListSet, ObjectName, StatusModel
@@ -87,6 +88,8 @@ class EfficiencyPolicySpec(ApiModel):
     """Save more than usual for a while."""
     windows: Annotated[tuple[Window, ...], Field(max_length=16), ListMap(("name",))] = ()
     """Working hours: when workloads are scaled down or suspended."""
+    defaults: WorkloadDefaults = WorkloadDefaults()
+    """What workloads get at their creation where their user says nothing."""
 
 
 class ClusterEfficiencyPolicySpec(EfficiencyPolicySpec):

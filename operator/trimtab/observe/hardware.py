@@ -1,22 +1,21 @@
 """Hardware classes with the nodes that belong to them. Pure."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import cast
 
 from trimtab.api.common import Toleration
 from trimtab.api.hardware import HardwareClassSpec, HardwareClassStatus
 from trimtab.observe.facts import KindFact, NodeFact, PodFact, Taint
-from trimtab.plan.snapshot import HardwareState
+from trimtab.plan.snapshot import HardwareState, NodeShape
 
 
 def hardware_states(
     classes: Iterable[KindFact], nodes: Iterable[NodeFact], pods: Iterable[PodFact]
 ) -> tuple[HardwareState, ...]:
     """Each class with what its usable nodes offer and what pods of others hold of them."""
-    usable = [node for node in nodes if node.ready and node.schedulable]
-    foreign = foreign_requests(pods)
-    return tuple(_state(fact, usable, foreign) for fact in classes)
+    known, foreign = list(nodes), foreign_requests(pods)
+    return tuple(_state(fact, known, foreign) for fact in classes)
 
 
 def foreign_requests(pods: Iterable[PodFact]) -> dict[str, dict[str, float]]:
@@ -41,7 +40,8 @@ def tolerates(tolerations: Iterable[Toleration], taint: Taint) -> bool:
 
 def _state(fact: KindFact, nodes: list[NodeFact], foreign: dict[str, dict[str, float]]) -> HardwareState:
     spec = cast(HardwareClassSpec, fact.spec)
-    mine = [node for node in nodes if _belongs(spec, node)]
+    members = [node for node in nodes if _belongs(spec, node)]
+    mine = [node for node in members if node.ready and node.schedulable]
     capacity = sum(node.allocatable.get(spec.resource_name, 0.0) for node in mine)
     cores = sum(node.allocatable.get("cpu", 0.0) for node in mine)
     return HardwareState(
@@ -53,6 +53,16 @@ def _state(fact: KindFact, nodes: list[NodeFact], foreign: dict[str, dict[str, f
         units_per_node=capacity / len(mine) if mine else 0.0,
         foreign_units=sum(foreign.get(node.name, {}).get(spec.resource_name, 0.0) for node in mine),
         cpu_cores_per_node=cores / len(mine) if mine else 0.0,
+        shapes=_shapes(spec, members),
+    )
+
+
+def _shapes(spec: HardwareClassSpec, nodes: list[NodeFact]) -> tuple[NodeShape, ...]:
+    names = ("cpu", "memory", spec.resource_name)
+    sizes = Counter(tuple(node.allocatable.get(name, 0.0) for name in names) for node in nodes)
+    return tuple(
+        NodeShape(nodes=count, cpu_cores=cpu, memory_bytes=memory, units=units)
+        for (cpu, memory, units), count in sorted(sizes.items(), reverse=True)
     )
 
 

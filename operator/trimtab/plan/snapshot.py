@@ -43,6 +43,16 @@ class ObjectMeta(Fact):
         return f"{self.namespace}/{self.name}" if self.namespace else self.name
 
 
+class NodeShape(Fact):
+    """Nodes of one size, with what they can give to pods (allocatable)."""
+
+    nodes: int
+    cpu_cores: float
+    memory_bytes: float
+    units: float
+    """Of the class's `spec.resource_name`."""
+
+
 class HardwareState(Fact):
     """A HardwareClass with the ready, schedulable nodes that match its selector."""
 
@@ -59,6 +69,9 @@ class HardwareState(Fact):
     """Units requested on them by pods that are not trimtab's."""
     cpu_cores_per_node: float = 0.0
     """Allocatable CPU cores of one node (the mean)."""
+    shapes: tuple[NodeShape, ...] = ()
+    """Every node that its selector matches by size, those that are not ready or cordoned too: what may be there again
+    in a moment counts for what can ever fit."""
 
 
 class IntensityPoint(Fact):
@@ -90,6 +103,17 @@ class PolicyState(Fact):
     status: EfficiencyPolicyStatus = EfficiencyPolicyStatus()
 
 
+class ForeignWrite(Fact):
+    """Somebody other than trimtab set a field of a child that trimtab decides."""
+
+    manager: str
+    """Who, as `metadata.managedFields` has it."""
+    field: str
+    """Such as `spec.replicas`."""
+    times: tuple[datetime, ...]
+    """When it was seen to be set, the oldest first."""
+
+
 class JobState(Fact):
     """A child Job."""
 
@@ -112,6 +136,7 @@ class JobState(Fact):
     """Message of the condition Failed; empty unless the Job has failed for good."""
     started_at: datetime | None = None
     completed_at: datetime | None = None
+    foreign_writes: tuple[ForeignWrite, ...] = ()
 
 
 class WorkloadPod(Fact):
@@ -233,6 +258,7 @@ class DeploymentState(Fact):
     problem: str = ""
     """Message of a condition that keeps it from progressing (ReplicaFailure, ProgressDeadlineExceeded); empty
     otherwise."""
+    foreign_writes: tuple[ForeignWrite, ...] = ()
 
 
 class ServingMetrics(Fact):
@@ -271,6 +297,26 @@ class ServingState(Fact):
     metrics: ServingMetrics | None = None
 
 
+class ScalerState(Fact):
+    """Something that scales what it targets: a HorizontalPodAutoscaler, KEDA's ScaledObject, a VerticalPodAutoscaler.
+
+    One that is paused, or only recommends, is none.
+    """
+
+    kind: str
+    name: str
+    namespace: str
+    target_group: str
+    """API group of what it scales, such as `apps`."""
+    target_kind: str
+    target_name: str
+    least: int | None = None
+    """Fewest replicas that it sets; None for one that sets no count."""
+    most: int | None = None
+    made_by: str = ""
+    """Name of the ScaledObject that made this HorizontalPodAutoscaler."""
+
+
 class MetricsHealth(StrEnum):
     """Whether Prometheus answers."""
 
@@ -294,3 +340,5 @@ class Snapshot(Fact):
     training: tuple[TrainingState, ...] = ()
     serving: tuple[ServingState, ...] = ()
     variants: tuple[VariantState, ...] = ()
+    scalers: tuple[ScalerState, ...] = ()
+    """Those that target something of trimtab's, or might."""
