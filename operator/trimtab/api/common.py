@@ -125,11 +125,64 @@ class FigureSource(StrEnum):
     """Where a figure comes from."""
 
     MEASURED = "measured"
-    """Read from a meter (Prometheus counters of the real pods)."""
+    """Read from a meter of energy or power."""
     MODELLED = "modelled"
-    """The hardware class's power model, driven by measured CPU time."""
+    """The hardware class's power model, driven by measured use."""
     SIMULATED = "simulated"
     """A simulated node: the figure comes from a declared profile, nothing was measured."""
+
+
+class UsageGap(StatusModel):
+    """A stretch of time in an account that the meter could not see to its end. What stands here is in the account's
+    sums as an estimate; it is taken out again, and what was measured put in, when the samples are there.
+    """
+
+    start: datetime
+    """Where the stretch begins."""
+    end: datetime
+    """Where it ends."""
+    energy_watt_hours: MeasuredSum = 0.0
+    """Energy booked for the stretch, in watt-hours."""
+    idle_watt_hours: MeasuredSum = 0.0
+    """The part of it for holding hardware."""
+    cost_usd: MeasuredSum = Field(default=0.0, alias="costUSD")
+    """Cost booked, in US dollars."""
+    carbon_grams: MeasuredSum = 0.0
+    """Carbon booked, in grams of CO2 equivalent."""
+    embodied_grams: MeasuredSum = 0.0
+    """The embodied part of it."""
+    replica_seconds: MeasuredSum = 0.0
+    """Replica time booked."""
+    unmetered_seconds: MeasuredSum = 0.0
+    """Replica time booked as not seen."""
+    work_items: MeasuredSum = 0.0
+    """Samples or inferences booked."""
+    unattributed_watt_hours: MeasuredSum = 0.0
+    """Accounts of hardware classes: energy booked as nobody's."""
+
+
+class EnergyError(StatusModel):
+    """How far an energy figure may be off."""
+
+    percent: Measured
+    """Expected error, in percent of the figure."""
+    origin: ShortText
+    """Where the error comes from, and where its size was taken from."""
+
+
+class Savings(StatusModel):
+    """What was saved against the baseline: the same work, started at once, by the baseline variant, on the most
+    replicas. Negative where more was spent than the baseline would have.
+    """
+
+    cost_usd: Measured = Field(default=0.0, alias="costUSD")
+    """US dollars less."""
+    energy_watt_hours: Measured = 0.0
+    """Watt-hours less."""
+    carbon_grams: Measured = 0.0
+    """Grams of CO2 equivalent less."""
+    baseline: ShortText
+    """What it is compared with, with the figures that it was worked out from."""
 
 
 class Usage(StatusModel):
@@ -137,18 +190,40 @@ class Usage(StatusModel):
 
     energy_watt_hours: MeasuredSum = 0.0
     """Energy in watt-hours, the site's overhead (PUE) included."""
+    idle_watt_hours: MeasuredSum = 0.0
+    """The part of the energy that was spent for holding hardware, whatever it did."""
     cost_usd: MeasuredSum = Field(default=0.0, alias="costUSD")
     """Cost in US dollars: the price of the classes for the time that replicas were held."""
     carbon_grams: MeasuredSum = 0.0
     """Operational and embodied, in grams of CO2 equivalent."""
+    embodied_grams: MeasuredSum = 0.0
+    """The embodied part of the carbon: from making the hardware."""
     replica_seconds: MeasuredSum = 0.0
     """Time that replicas were held, summed over them."""
     unmetered_seconds: MeasuredSum = 0.0
-    """Replica time for which the meter has no samples: not in the figures above."""
+    """Replica time that the meter did not see: the figures above hold an estimate for it."""
+    estimated_watt_hours: MeasuredSum = 0.0
+    """The part of the energy that is an estimate: bridged over holes in the samples, or not yet corrected."""
+    work_items: MeasuredSum = 0.0
+    """Samples trained or inferences made in the same time, by the workload's own counters."""
+    watt_hours_per_item: Measured | None = None
+    """Energy for one sample or inference, in watt-hours."""
+    cost_usd_per_item: Measured | None = Field(default=None, alias="costUSDPerItem")
+    """Cost of one sample or inference, in US dollars."""
+    carbon_grams_per_item: Measured | None = None
+    """Carbon of one sample or inference, in grams of CO2 equivalent."""
     accounted_until: datetime | None = None
     """Everything before this instant is in the figures; nothing after it is."""
     source: FigureSource | None = None
-    """How good the energy figure is."""
+    """How good the energy figure is: that of the worst part."""
+    power_source: Annotated[str, Field(max_length=64)] = ""
+    """The meter that the energy was read from; of several the least exact."""
+    energy_error: EnergyError | None = None
+    """How far the energy may be off."""
+    gaps: Annotated[tuple[UsageGap, ...], Field(max_length=8), ListMap(("start",))] = ()
+    """Stretches whose figures are estimates that may still be corrected."""
+    savings: Savings | None = None
+    """What was saved against the baseline."""
 
 
 class Rate(StatusModel):

@@ -9,7 +9,7 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, PlainValidator, WithJsonSchema
 
 from trimtab.api.schema import HINT, Cel
 
@@ -64,9 +64,54 @@ def format_measured(value: float) -> str:
     return f"{_finite(value):.6f}".rstrip("0").rstrip(".")
 
 
+class ExactSum(float):
+    """A running sum that keeps every digit: a whole number of billionths of its unit, and its float for who reads it.
+
+    A float alone holds some 16 digits: nine decimals of a sum in the millions would be lost, and with them that a sum
+    is the same however it was added up.
+    """
+
+    __slots__ = ("nanos",)
+    nanos: int
+
+    @classmethod
+    def of(cls, nanos: int) -> "ExactSum":
+        """So many billionths of the unit."""
+        exact = cls(nanos / 10**9)
+        exact.nanos = nanos
+        return exact
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For pickle and copy: by what is exact."""
+        return ExactSum.of, (self.nanos,)
+
+
+def nanos_of(value: float) -> int:
+    """A sum as a whole number of billionths: exactly what stands in status, or the nearest for a bare float."""
+    return value.nanos if isinstance(value, ExactSum) else round(_finite(value) * 10**9)
+
+
+def parse_sum(value: Any) -> ExactSum:
+    """Parse a running sum; text keeps all its digits up to the ninth decimal.
+
+    Raises:
+        ValueError: when the text is not a quantity.
+    """
+    if isinstance(value, ExactSum):
+        return value
+    match = _QUANTITY.fullmatch(value) if isinstance(value, str) and len(value) <= 64 else None
+    if match is None or match[2] or match[3]:
+        return ExactSum.of(nanos_of(parse_quantity(value)))
+    whole, _, decimals = match[1].lstrip("+-").partition(".")
+    nanos = int((whole or "0") + decimals[:9].ljust(9, "0"))
+    return ExactSum.of(-nanos if match[1].startswith("-") else nanos)
+
+
 def format_sum(value: float) -> str:
-    """Print a running sum with nine decimals at most."""
-    return f"{_finite(value):.9f}".rstrip("0").rstrip(".")
+    """Print a running sum with nine decimals at most, none of them rounded away."""
+    nanos = nanos_of(value)
+    whole, decimals = divmod(abs(nanos), 10**9)
+    return f"{'-' if nanos < 0 else ''}{whole}.{decimals:09d}".rstrip("0").rstrip(".")
 
 
 def _finite(value: float) -> float:
@@ -203,8 +248,9 @@ Fraction = Annotated[float, _NUMBER_PARSER, AfterValidator(_share), _NUMBER_PRIN
 Measured = Annotated[float, _NUMBER_PARSER, PlainSerializer(format_measured, return_type=str), _FIGURE_SCHEMA]
 """A figure in status, printed as a decimal string (the API conventions allow no floats)."""
 
-MeasuredSum = Annotated[float, _NUMBER_PARSER, PlainSerializer(format_sum, return_type=str), _FIGURE_SCHEMA]
-"""A sum in status that grows by small steps: it keeps nine decimals, so that what is added is not rounded away."""
+MeasuredSum = Annotated[float, PlainValidator(parse_sum), PlainSerializer(format_sum, return_type=str), _FIGURE_SCHEMA]
+"""A sum in status that grows by small steps: it keeps nine decimals whatever its size, so that nothing is rounded
+away."""
 
 MemorySize = Annotated[
     str, BeforeValidator(_text), Field(max_length=16), AfterValidator(_memory), _MEMORY_SCHEMA, _MEMORY
