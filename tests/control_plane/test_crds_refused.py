@@ -51,6 +51,9 @@ TW, SW, MV, EP, HW, CS = (
 STEPS = {"prune": {"amount": "0.5"}, "quantize": {}}
 PROFILE = {"hardwareClass": "gpu", "samplesPerSecond": 10}
 EXPRESSION = {"key": "team", "operator": "In"}
+BUDGET = {"name": "b", "costUSD": 5}
+ECO = {"enabledBy": "ana", "maxDuration": "8h"}
+WINDOW = {"name": "day", "start": "08:00", "end": "20:00", "action": "Suspend"}
 TRACE = {"namespace": "default", "name": "trace", "key": "de.csv"}
 
 BAD: list[tuple[str, str, Any, str, str]] = [
@@ -121,8 +124,8 @@ BAD: list[tuple[str, str, Any, str, str]] = [
     (MV, "steps", [STEPS], "spec.steps[0]", "each step must be exactly one of prune and quantize"),
     (MV, "steps", [{"quantize": {"mode": "dynamically"}}], "spec.steps[0].quantize.mode", '"static", "dynamic"'),
     (MV, "steps", [{"quantize": {"dtype": "int4"}}], "spec.steps[0].quantize.dtype", 'supported values: "int8"'),
-    (CS, "static", None, "spec.static", "exactly one of static and configMap must be set"),
-    (CS, "configMap", TRACE, "spec.static", "exactly one of static and configMap must be set"),
+    (CS, "static", None, "spec", "exactly one of static, table, configMap, prometheus"),
+    (CS, "configMap", TRACE, "spec", "exactly one of static, table, configMap, prometheus"),
     (CS, "replay", {"start": "2024-01-01T00:00:00Z"}, "spec.replay", "replay needs configMap"),
     (EP, "mode", "enforce", "spec.mode", 'supported values: "Off", "Recommend", "Enforce"'),
     (EP, "serving.prefer", "Speed", "spec.serving.prefer", 'supported values: "Cost", "Accuracy"'),
@@ -133,6 +136,27 @@ BAD: list[tuple[str, str, Any, str, str]] = [
         "spec.selector.matchExpressions[0].values",
         "In and NotIn need values",
     ),
+    # Budgets, windows, eco mode.
+    (EP, "budgets", [{"name": "b"}], "spec.budgets[0]", "exactly one of costUSD, energyKWh and carbonKilograms"),
+    (EP, "budgets", [BUDGET | {"energyKWh": 1}], "spec.budgets[0]", "exactly one of costUSD, energyKWh and carbon"),
+    (EP, "budgets", [BUDGET, BUDGET], "spec.budgets[1]", "Duplicate value"),
+    (EP, "budgets", [BUDGET | {"costUSD": "0"}], "spec.budgets[0].costUSD", "must be a number above zero"),
+    (EP, "budgets", [BUDGET | {"period": "Year"}], "spec.budgets[0].period", '"Day", "Week", "Month", "Total"'),
+    (EP, "budgets", [BUDGET | {"rollOver": "2"}], "spec.budgets[0].rollOver", SHARE),
+    (EP, "budgets", [BUDGET | {"timeZone": "Spain"}], "spec.budgets[0].timeZone", "unknown time zone Spain"),
+    (EP, "budgets", [BUDGET | {"timeZone": "+02:00"}], "spec.budgets[0].timeZone", "must be an IANA time zone"),
+    (EP, "budgets", [BUDGET | {"actions": ["Spot", "Spot"]}], "spec.budgets[0].actions", "may stand in the order once"),
+    (EP, "budgets", [BUDGET | {"actions": ["Stop"]}], "spec.budgets[0].actions[0]", 'supported values: "CheaperVariant"'),
+    (EP, "sloClass", "gold", "spec.sloClass", '"latency-critical", "standard", "best-effort"'),
+    (EP, "serving.minAccuracy", "95", "spec.serving.minAccuracy", SHARE),
+    (EP, "ecoMode", {"maxDuration": "8h"}, "spec.ecoMode.enabledBy", "Required value"),
+    (EP, "ecoMode", ECO | {"maxDuration": "169h"}, "spec.ecoMode.maxDuration", "lasts a week (168h) at most"),
+    (EP, "ecoMode", ECO | {"actions": ["Suspend"]}, "spec.ecoMode.actions", "eco mode does not suspend"),
+    (EP, "windows", [WINDOW | {"start": "8:00"}], "spec.windows[0].start", 'from "00:00" to "24:00"'),
+    (EP, "windows", [WINDOW | {"end": "08:00"}], "spec.windows[0].end", "a window needs some length"),
+    (EP, "windows", [WINDOW | {"days": ["Monday"]}], "spec.windows[0].days[0]", '"Mon", "Tue"'),
+    (EP, "windows", [WINDOW | {"replicas": 1}], "spec.windows[0].replicas", "has to be set for the action ScaleDownTo"),
+    (EP, "windows", [WINDOW | {"action": "ScaleDownTo"}], "spec.windows[0].replicas", "has to be set for the action"),
     (HW, "tolerations", [{"operator": "Is"}], "spec.tolerations[0].operator", 'supported values: "Exists", "Equal"'),
     # Duplicates.
     (SW, "variants", ["a", "a"], "spec.variants[1]", "Duplicate value"),
