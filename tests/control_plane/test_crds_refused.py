@@ -65,7 +65,7 @@ BAD: list[tuple[str, str, Any, str, str]] = [
     (TW, "checkpoint", None, "spec.checkpoint", "checkpoint.claimName must be set with torch"),
     (SW, "targets", None, "spec.targets", "Required value"),
     (SW, "targets.latency", None, "spec.targets.latency", "Required value"),
-    (HW, "price", None, "spec.price", "Required value"),
+    (HW, "price", None, "spec.price", "price.usdPerHour must be given"),
     (HW, "gridZone", None, "spec.gridZone", "Required value"),
     (MV, "source", None, "spec.source", "Required value"),
     # Wrong units.

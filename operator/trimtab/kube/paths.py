@@ -39,8 +39,20 @@ NODES: Final = Resource("", "v1", "nodes", False, "Node")
 NAMESPACES: Final = Resource("", "v1", "namespaces", False, "Namespace")
 SERVICES: Final = Resource("", "v1", "services", True, "Service")
 CONFIG_MAPS: Final = Resource("", "v1", "configmaps", True, "ConfigMap")
+SECRETS: Final = Resource("", "v1", "secrets", True, "Secret")
 CLAIMS: Final = Resource("", "v1", "persistentvolumeclaims", True, "PersistentVolumeClaim")
 EVENTS: Final = Resource("events.k8s.io", "v1", "events", True, "Event")
+SECRETS: Final = Resource("", "v1", "secrets", True, "Secret")
+SCALERS: Final = Resource("autoscaling", "v2", "horizontalpodautoscalers", True, "HorizontalPodAutoscaler")
+VALIDATING_WEBHOOKS: Final = Resource(
+    "admissionregistration.k8s.io", "v1", "validatingwebhookconfigurations", False, "ValidatingWebhookConfiguration"
+)
+MUTATING_WEBHOOKS: Final = Resource(
+    "admissionregistration.k8s.io", "v1", "mutatingwebhookconfigurations", False, "MutatingWebhookConfiguration"
+)
+# Kinds of others, which may not be there.
+SCALED_OBJECTS: Final = Resource("keda.sh", "v1alpha1", "scaledobjects", True, "ScaledObject")
+VERTICAL_SCALERS: Final = Resource("autoscaling.k8s.io", "v1", "verticalpodautoscalers", True, "VerticalPodAutoscaler")
 
 BUILT_IN: Final[tuple[Resource, ...]] = (
     JOBS,

@@ -79,6 +79,10 @@ class IntensityPoint(Fact):
 
     start: datetime
     grams_per_kwh: float
+    low: float | None = None
+    """Of a forecast: lower end of its interval; None where it has none."""
+    high: float | None = None
+    """Of a forecast: upper end of its interval."""
 
 
 class CarbonState(Fact):
@@ -93,6 +97,21 @@ class CarbonState(Fact):
     """For a replayed trace: start of the interval of the trace that is in force."""
     problem: str = ""
     """Why there is no (fresh) series; empty when all is well."""
+    reason: str = ""
+    """The problem in one word, as reason of a condition; empty where nothing better than "the source failed" is
+    known."""
+    note: str = ""
+    """What is worth to know although the data is fresh, such as that the last fetch failed."""
+    known_until: datetime | None = None
+    """Up to where the series says something; None means that it holds for good, or that this is not known."""
+    newest_data: datetime | None = None
+    """How far what was measured reaches, or when the forecast was made that covers the present."""
+    forecast_by: str = ""
+    """`Source` or `Own`; empty without a forecast."""
+    forecast_error_percent: float | None = None
+    """Back-tested error of the own forecast over a day."""
+    next_fetch: datetime | None = None
+    """When the source is asked again after a failure."""
 
 
 class PolicyState(Fact):
