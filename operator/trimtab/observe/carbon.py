@@ -18,6 +18,19 @@ class Series:
     points: tuple[IntensityPoint, ...] = ()
     trace_time: datetime | None = None
     problem: str = ""
+    reason: str = ""
+    """The problem in one word, where one is known."""
+    note: str = ""
+    """What is worth to know although the data is fresh."""
+    known_until: datetime | None = None
+    """Up to where it says something; None means that it holds for good, or that this is not known."""
+    newest_data: datetime | None = None
+    """How far what was measured reaches, or when the forecast was made that covers the present."""
+    forecast_by: str = ""
+    """`Source` or `Own`; empty without a forecast."""
+    forecast_error_percent: float | None = None
+    next_fetch: datetime | None = None
+    """When it is asked again after a failure."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +51,7 @@ class _Clock:
 def static_series(spec: CarbonSourceSpec, since: datetime) -> Series:
     """The series of a source with one figure for all times; no points when the source has none."""
     if spec.static is None:
-        return Series(problem="has neither static nor configMap; set one of them")
+        return Series(problem="names no source of intensity: set one, such as static or configMap")
     return Series((IntensityPoint(start=since, grams_per_kwh=float(spec.static.grams_per_kwh)),))
 
 
@@ -65,7 +78,13 @@ def trace_series(trace: Trace, spec: CarbonSourceSpec, created_at: datetime, sin
     )
     index = trace.index_at(present)
     problem = _range_problem(trace, index, present, replayed=spec.replay is not None)
-    return Series(points, None if index < 0 or problem else trace.starts[index], problem)
+    return Series(
+        points,
+        None if index < 0 or problem else trace.starts[index],
+        problem,
+        known_until=clock.to_wall(trace.end),
+        forecast_by="Source" if points and points[-1].start > now else "",
+    )
 
 
 def _clock(spec: CarbonSourceSpec, created_at: datetime, now: datetime) -> _Clock:

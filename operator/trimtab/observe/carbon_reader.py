@@ -1,13 +1,17 @@
 """Fetches carbon traces from their ConfigMaps, and keeps the last good one when that fails."""
 
-from dataclasses import dataclass
+import base64
+import binascii
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from trimtab.api.carbon import CarbonSourceSpec, TraceConfigMap
+from trimtab.api.carbon import CarbonSourceSpec, TraceConfigMap, TraceFormat
 from trimtab.kube.client import KubeClient
 from trimtab.kube.errors import Forbidden, KubeError
 from trimtab.kube.paths import CONFIG_MAPS, object_path
 from trimtab.observe.carbon import Series, static_series, trace_series
+from trimtab.observe.signals.carbon_aware_sdk import parse_exported
+from trimtab.observe.signals.signal import Signal, SignalError
 from trimtab.observe.trace import Trace, TraceError, parse_trace
 
 
@@ -42,7 +46,7 @@ class CarbonReader:
         series = trace_series(held.trace, spec, created_at, since, now)
         stale = f"{held.problem}; the last good trace stays in force" if held.problem else ""
         problem = "; ".join(part for part in (stale, series.problem) if part)
-        return Series(series.points, series.trace_time, problem)
+        return replace(series, problem=problem)
 
     def forget(self, keep: set[TraceConfigMap]) -> None:
         """Let go of the traces that no source names any more."""
@@ -60,7 +64,7 @@ class CarbonReader:
         if text is None or (text == held.text and held.trace is not None):
             return held
         try:
-            held.trace, held.text = parse_trace(text, reference), text
+            held.trace, held.text = parse(text, reference), text
         except TraceError as error:
             held.problem = f"{_name(reference)} {error}"
         return held
@@ -75,11 +79,35 @@ class CarbonReader:
             return None, f"{name} cannot be read: {error.message}"
         if found is None:
             return None, f"{name} does not exist"
-        data = found.get("data") or {}
-        if reference.key not in data:
-            keys = ", ".join(repr(key) for key in sorted(data)) or "none"
+        data, binary = found.get("data") or {}, found.get("binaryData") or {}
+        if reference.key in data:
+            return str(data[reference.key]), ""
+        if reference.key not in binary:
+            keys = ", ".join(repr(key) for key in sorted({*data, *binary})) or "none"
             return None, f"{name} has no key {reference.key!r}; its keys are {keys}"
-        return str(data[reference.key]), ""
+        try:
+            return base64.b64decode(binary[reference.key]).decode(), ""
+        except (binascii.Error, UnicodeDecodeError) as error:
+            return None, f"{_name(reference)} is not text in UTF-8: {error}"
+
+
+def parse(text: str, reference: TraceConfigMap) -> Trace:
+    """The trace that a ConfigMap's key holds, in the format that the source says.
+
+    Raises:
+        TraceError: when it is not in that format.
+    """
+    if reference.format is TraceFormat.CSV:
+        return parse_trace(text, reference)
+    try:
+        points = parse_exported(text)
+    except SignalError as error:
+        raise TraceError(str(error)) from error
+    return Trace(
+        tuple(point.start for point in points),
+        tuple(point.grams_per_kwh for point in points),
+        Signal(forecast=points).step,
+    )
 
 
 def _name(reference: TraceConfigMap) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import cast
 
-from trimtab.api.carbon import CARBON_SOURCE, CarbonSourceSpec, CarbonSourceStatus
+from trimtab.api.carbon import CARBON_SOURCE
 from trimtab.api.hardware import HARDWARE_CLASS
 from trimtab.kube.client import KubeClient
 from trimtab.kube.errors import KubeError
@@ -20,7 +20,7 @@ from trimtab.observe.assemble import (
     variant_states,
 )
 from trimtab.observe.cache import WATCHED, ClusterCache, ClusterView
-from trimtab.observe.carbon_reader import CarbonReader
+from trimtab.observe.carbon_sources import CarbonSources
 from trimtab.observe.facts import WORKLOAD_LABEL, KindFact, NodeFact, PodFact, Rejected
 from trimtab.observe.hardware import hardware_states
 from trimtab.observe.load_history import history_query, interval_seconds, load_history
@@ -63,7 +63,9 @@ class Observer:
         self._prometheus = prometheus
         self._triton = triton
         self._settings = settings
-        self._carbon = CarbonReader(kube, settings.carbon_refresh_seconds)
+        self._carbon = CarbonSources(
+            kube, settings.carbon_refresh_seconds, prometheus.url if prometheus else "", settings.tables_directory
+        )
         self._reported: frozenset[Rejected] = frozenset()
 
     def relist(self, now: datetime) -> None:
@@ -157,7 +159,8 @@ class Observer:
         return readings
 
     def close(self) -> None:
-        """Close connections to Prometheus and Triton."""
+        """Close connections to Prometheus, Triton and the sources of carbon intensity."""
+        self._carbon.close()
         self._triton.close()
         if self._prometheus is not None:
             self._prometheus.close()
@@ -249,21 +252,4 @@ class Observer:
         return min((s for s in starts if s is not None), default=now) - timedelta(seconds=grace_seconds)
 
     def _carbon_states(self, view: ClusterView, since: datetime, now: datetime) -> tuple[CarbonState, ...]:
-        states, used = [], set()
-        for fact in cast(Iterable[KindFact], view.facts[CARBON_SOURCE.plural]):
-            spec = cast(CarbonSourceSpec, fact.spec)
-            if spec.config_map is not None:
-                used.add(spec.config_map)
-            series = self._carbon.series(spec, fact.meta.created_at, since, now)
-            states.append(
-                CarbonState(
-                    meta=fact.meta,
-                    spec=spec,
-                    status=cast(CarbonSourceStatus, fact.status),
-                    points=series.points,
-                    trace_time=series.trace_time,
-                    problem=series.problem,
-                )
-            )
-        self._carbon.forget(used)
-        return tuple(states)
+        return self._carbon.states(cast(Iterable[KindFact], view.facts[CARBON_SOURCE.plural]), since, now)

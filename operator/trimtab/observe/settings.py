@@ -29,7 +29,9 @@ class ObserveSettings:
     meter_windows_a_pass: int = 8
     """Most different intervals read in one pass, so that catching up never holds up deciding."""
     carbon_refresh_seconds: float = 30.0
-    """A carbon trace is read again from its ConfigMap at most this often."""
+    """A carbon trace is read again from its ConfigMap at most this often, and so are tables."""
+    tables_directory: str = ""
+    """Where files that replace rows of the package's tables are; empty means that there are none."""
     triton_port: int = 8001
     """gRPC port of the serving pods."""
     triton_timeout_seconds: float = 1.0

@@ -8,18 +8,67 @@ from itertools import pairwise
 from trimtab.plan.snapshot import CarbonState, IntensityPoint
 
 
-def points_by_zone(sources: Iterable[CarbonState]) -> dict[str, tuple[IntensityPoint, ...]]:
-    """The series of each zone that has one. Where two sources name one zone, the first by name is used."""
-    series: dict[str, tuple[IntensityPoint, ...]] = {}
-    for source in sorted(sources, key=lambda s: s.meta.name):
-        if source.points and source.spec.zone not in series:
-            series[source.spec.zone] = source.points
-    return series
+def ranked(sources: Iterable[CarbonState]) -> dict[str, tuple[CarbonState, ...]]:
+    """The sources of each zone in the order in which they are asked: by priority, then by name."""
+    zones: dict[str, list[CarbonState]] = {}
+    for source in sorted(sources, key=lambda s: (s.spec.rank, s.meta.name)):
+        zones.setdefault(source.spec.zone, []).append(source)
+    return {zone: tuple(found) for zone, found in zones.items()}
+
+
+def is_fresh(source: CarbonState, now: datetime) -> bool:
+    """Whether a source has a figure for the present and nothing is wrong with it."""
+    return not source.problem and intensity_at(source.points, now) is not None
+
+
+def in_force(sources: Iterable[CarbonState], now: datetime) -> dict[str, CarbonState]:
+    """The source that each zone is decided by: the first fresh one.
+
+    Where none is fresh: the first that can be used all the same, that is, one without trouble that says something of
+    later, or one in trouble while what it gave before reaches beyond the present. Zones without either are left out.
+    """
+    chosen: dict[str, CarbonState] = {}
+    for zone, chain in ranked(sources).items():
+        usable = (s for s in chain if s.points and (not s.problem or s.points[-1].start > now))
+        source = next((s for s in chain if is_fresh(s, now)), None) or next(usable, None)
+        if source is not None:
+            chosen[zone] = source
+    return chosen
 
 
 def usable_series(sources: Iterable[CarbonState], now: datetime) -> dict[str, tuple[IntensityPoint, ...]]:
-    """The series to decide on: a source in trouble counts only while what it gave reaches beyond the present."""
-    return points_by_zone(s for s in sources if not s.problem or any(p.start > now for p in s.points))
+    """The series to decide on, by zone: that of the source in force, and of no other.
+
+    Sources are not joined here: where one ends and a dirtier or cleaner one begins, the step between them would look
+    like a change of the grid that is worth waiting for.
+    """
+    return {zone: source.points for zone, source in in_force(sources, now).items()}
+
+
+def points_by_zone(sources: Iterable[CarbonState]) -> dict[str, tuple[IntensityPoint, ...]]:
+    """The series to account with, by zone: at each instant the first source of the chain that knows it.
+
+    So what a source measured counts although another one is in force by now, and a gap of one is filled by the next.
+    An instant that none knows takes the last figure before it.
+    """
+    series = {zone: _spliced([s for s in chain if s.points]) for zone, chain in ranked(sources).items()}
+    return {zone: points for zone, points in series.items() if points}
+
+
+def _spliced(chain: list[CarbonState]) -> tuple[IntensityPoint, ...]:
+    if len(chain) < 2:
+        return chain[0].points if chain else ()
+    edges = {point.start for source in chain for point in source.points}
+    edges |= {source.known_until for source in chain if source.known_until is not None}
+    joined: list[IntensityPoint] = []
+    for at in sorted(edges):
+        knowing = (s for s in chain if s.points[0].start <= at and (s.known_until is None or at < s.known_until))
+        source = next(knowing, None)
+        grams = intensity_at(source.points, at) if source is not None else None
+        if grams is not None and (not joined or joined[-1].grams_per_kwh != grams):
+            joined.append(IntensityPoint(start=at, grams_per_kwh=grams))
+    # Where all have ended before they begin to be known (clocks that disagree), the first one is better than nothing.
+    return tuple(joined) or chain[0].points
 
 
 def intensity_at(points: tuple[IntensityPoint, ...], at: datetime) -> float | None:
