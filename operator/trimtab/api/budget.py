@@ -109,3 +109,9 @@ class BudgetStatus(StatusModel):
     """When this action was taken."""
     message: ShortText = ""
     """What is done about it and why, with the figures."""
+    services_per_hour: Annotated[tuple[Measured, ...], Field(max_length=6)] = ()
+    """Mean rate that services ask for, by the number of actions taken (none first), in the budget's unit an hour."""
+    trainings_per_hour: Annotated[tuple[Measured, ...], Field(max_length=6)] = ()
+    """The same for trainings."""
+    demand_at: datetime | None = None
+    """When these means were carried on last."""

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
+from types import MappingProxyType
 
 from trimtab.api.common import Condition, Usage
 from trimtab.api.hardware import HardwareClassSpec
@@ -17,7 +18,13 @@ from trimtab.apply.children.names import INVALID_TEMPLATE
 from trimtab.apply.children.variant import variant_children
 from trimtab.apply.conditions import failing_already, with_failure
 from trimtab.apply.events import EventWriter
-from trimtab.apply.other_status import carbon_status, hardware_status, policy_status, variant_status
+from trimtab.apply.other_status import (
+    carbon_status,
+    hardware_status,
+    policy_status,
+    quiet_policy_status,
+    variant_status,
+)
 from trimtab.apply.serving_apply import apply_serving
 from trimtab.apply.serving_status import quiet_serving_status, serving_status
 from trimtab.apply.settings import ApplySettings
@@ -32,11 +39,20 @@ from trimtab.plan.decisions import (
     ConditionValue,
     EventNote,
     Plan,
+    PolicyDecision,
     ServingDecision,
     TrainingDecision,
     VariantDecision,
 )
-from trimtab.plan.snapshot import HardwareState, ObjectMeta, ServingState, Snapshot, TrainingState, VariantState
+from trimtab.plan.snapshot import (
+    HardwareState,
+    ObjectMeta,
+    PolicyState,
+    ServingState,
+    Snapshot,
+    TrainingState,
+    VariantState,
+)
 
 _WithConditions = TrainingWorkloadStatus | ServingWorkloadStatus | ModelVariantStatus
 _SWITCH_FAILED = "SwitchFailed"
@@ -59,6 +75,7 @@ class _Context:
     plan: Plan
     hardware: dict[str, HardwareClassSpec]
     usage: Mapping[str, Usage]
+    budget_usage: Mapping[tuple[str, str], Usage]
     now: datetime
 
 
@@ -81,7 +98,14 @@ class Actuator:
         self._events = EventWriter(kube)
         self._pool = ThreadPoolExecutor(settings.parallel, thread_name_prefix="apply")
 
-    def apply(self, snapshot: Snapshot, plan: Plan, usage: Mapping[str, Usage], now: datetime) -> ApplyReport:
+    def apply(
+        self,
+        snapshot: Snapshot,
+        plan: Plan,
+        usage: Mapping[str, Usage],
+        now: datetime,
+        budget_usage: Mapping[tuple[str, str], Usage] = MappingProxyType({}),
+    ) -> ApplyReport:
         """Apply everything.
 
         Args:
@@ -89,11 +113,13 @@ class Actuator:
             plan: The decisions.
             usage: Accounts that were carried on, by `Kind/namespace/name`.
             now: The instant of writing.
+            budget_usage: Accounts of budgets that were carried on, by the policy's key and the budget's name.
 
         Raises:
             Exception: what is no answer of the API server is a bug and is raised, after all other objects are done.
         """
-        context = _Context(snapshot, plan, {h.meta.name: h.spec for h in snapshot.hardware}, usage, now)
+        classes = {h.meta.name: h.spec for h in snapshot.hardware}
+        context = _Context(snapshot, plan, classes, usage, budget_usage, now)
         tasks = dict(self._tasks(context))
         futures = {key: self._pool.submit(task) for key, task in tasks.items()}
         report, bugs = ApplyReport(), list[Exception]()
@@ -209,29 +235,40 @@ class Actuator:
         first: KubeError | None = None
         for write in self._other_writes(context):
             try:
-                write()
+                outcome = write()
             except KubeError as error:
-                first = first or error
+                outcome = error
+            first = first or (outcome if isinstance(outcome, KubeError) else None)
         return first
 
     def _other_writes(self, context: _Context) -> list[Callable[[], object]]:
         plan, now, writes = context.plan, context.now, list[Callable[[], object]]()
-        shown = {
-            (kind, one.key): one.conditions
-            for kind in ("policies", "hardware", "carbon")
-            for one in getattr(plan, kind)
-        }
+        shown = {(kind, one.key): one.conditions for kind in ("hardware", "carbon") for one in getattr(plan, kind)}
+        decided = {decision.key: decision for decision in plan.policies}
         for p in context.snapshot.policies:
-            kind = "EfficiencyPolicy" if p.meta.namespace else "ClusterEfficiencyPolicy"
-            new_p = policy_status(p, shown["policies", p.meta.key], plan.policy_workloads[p.meta.key], now)
-            writes.append(_bound(self._status.write, OWN[kind], p.meta, p.status, new_p, new_p, now))
+            writes.append(_bound(self._policy, p, decided[p.meta.key], context))
         for h in context.snapshot.hardware:
             new_h = hardware_status(h, shown["hardware", h.meta.key], _intensity(plan, h), now)
             writes.append(_bound(self._status.write, OWN["HardwareClass"], h.meta, h.status, new_h, new_h, now))
         for c in context.snapshot.carbon:
-            new_c = carbon_status(c, shown["carbon", c.meta.key], plan.intensity_by_zone.get(c.spec.zone), now)
+            new_c = carbon_status(c, shown["carbon", c.meta.key], now)
             writes.append(_bound(self._status.write, OWN["CarbonSource"], c.meta, c.status, new_c, new_c, now))
         return writes
+
+    def _policy(self, state: PolicyState, decision: PolicyDecision, context: _Context) -> KubeError | None:
+        """Events, then status, as for workloads."""
+        kind = "EfficiencyPolicy" if state.meta.namespace else "ClusterEfficiencyPolicy"
+        error: KubeError | None = None
+        try:
+            self._events.write(state.meta, kind, decision.events, context.now)
+        except KubeError as problem:
+            error = problem
+        key = state.meta.key
+        usages = {name: usage for (policy, name), usage in context.budget_usage.items() if policy == key}
+        new = policy_status(state, decision, context.plan.policy_workloads[key], usages, context.now)
+        calm = quiet_policy_status(new, state.status)
+        self._status.write(OWN[kind], state.meta, state.status, new, calm, context.now)
+        return error
 
     def close(self) -> None:
         """End the threads."""

@@ -1,16 +1,20 @@
 """Status of a ModelVariant, and of the kinds about which nothing is decided: policies, classes, carbon sources."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 
+from trimtab.api.budget import BudgetStatus
 from trimtab.api.carbon import CarbonSourceStatus
-from trimtab.api.common import AccuracyFigure
+from trimtab.api.common import AccuracyFigure, Usage
 from trimtab.api.hardware import HardwareClassStatus
 from trimtab.api.policy import EfficiencyPolicyStatus
 from trimtab.api.variant import Artifact, ModelVariantStatus, ProfilePoint
 from trimtab.apply.children.variant import artifact_path
-from trimtab.apply.conditions import merged, ready_reason
-from trimtab.plan.decisions import ConditionValue, VariantDecision
+from trimtab.apply.conditions import calmed, merged, ready_reason
+from trimtab.plan.budget.account import with_usage
+from trimtab.plan.budget.orders import newest_usage
+from trimtab.plan.decisions import ConditionValue, PolicyDecision, VariantDecision
+from trimtab.plan.intensity import intensity_at
 from trimtab.plan.snapshot import CarbonState, HardwareState, PolicyState, VariantResult, VariantState
 
 
@@ -68,14 +72,47 @@ def variant_status(
 
 
 def policy_status(
-    state: PolicyState, conditions: Iterable[ConditionValue], workloads: int, now: datetime
+    state: PolicyState, decision: PolicyDecision, workloads: int, usages: Mapping[str, Usage], now: datetime
 ) -> EfficiencyPolicyStatus:
-    """Whom a policy reaches."""
+    """Whom a policy reaches, and how its budgets stand.
+
+    Args:
+        state: The policy with the status that was written last.
+        decision: What it shows.
+        workloads: How many it selects.
+        usages: The accounts of its budgets that were carried on in this pass, by the budget's name.
+        now: The instant of writing.
+    """
+    before = {b.name: b for b in state.status.budgets}
+    specs = {b.name: b for b in state.spec.budgets}
+    budgets = tuple(
+        with_usage(specs[b.name], b, newest_usage(before.get(b.name), b, usages.get(b.name))) if b.name in specs else b
+        for b in decision.budgets
+    )
     return EfficiencyPolicyStatus(
         observed_generation=state.meta.generation,
-        conditions=merged(state.status.conditions, conditions, state.meta.generation, now),
+        conditions=merged(state.status.conditions, decision.conditions, state.meta.generation, now),
         workloads=workloads,
+        budgets=budgets,
+        eco_mode=decision.eco_mode,
     )
+
+
+def quiet_policy_status(new: EfficiencyPolicyStatus, old: EfficiencyPolicyStatus) -> EfficiencyPolicyStatus:
+    """`new` without what changes all the time: equal to `old` when nothing else has changed."""
+    before = {b.name: b for b in old.budgets}
+    return new.model_copy(
+        update={
+            "conditions": calmed(new.conditions, old.conditions),
+            "budgets": tuple(_quiet_budget(b, before[b.name]) if b.name in before else b for b in new.budgets),
+        }
+    )
+
+
+def _quiet_budget(new: BudgetStatus, old: BudgetStatus) -> BudgetStatus:
+    if (new.period_start, new.action, new.limit) != (old.period_start, old.action, old.limit):
+        return new
+    return old
 
 
 def hardware_status(
@@ -91,14 +128,18 @@ def hardware_status(
     )
 
 
-def carbon_status(
-    state: CarbonState, conditions: Iterable[ConditionValue], intensity: float | None, now: datetime
-) -> CarbonSourceStatus:
+def carbon_status(state: CarbonState, conditions: Iterable[ConditionValue], now: datetime) -> CarbonSourceStatus:
     """What a source says now."""
+    intensity = intensity_at(state.points, now)
     return CarbonSourceStatus(
         observed_generation=state.meta.generation,
         conditions=merged(state.status.conditions, conditions, state.meta.generation, now),
         grams_per_kwh=f"{intensity:.0f}" if intensity is not None else "",
         trace_time=state.trace_time,
-        message=state.problem[:1024],
+        newest_data=state.newest_data,
+        forecast_until=state.points[-1].start if state.forecast_by else None,
+        forecast_by=state.forecast_by,
+        forecast_error_percent=state.forecast_error_percent,
+        next_fetch=state.next_fetch,
+        message=(state.problem or state.note)[:1024],
     )

@@ -48,7 +48,12 @@ def apply_serving(
         KubeError: when something could not be applied.
     """
     chosen = hardware.get(decision.hardware_class)
-    if chosen is None or decision.replicas == 0 or decision.variant not in artifacts:
+    if decision.stopped and (chosen is None or decision.variant not in artifacts):
+        # Nothing says what it would come back with: that is decided when it does.
+        for one in state.deployments:
+            applier.delete(DEPLOYMENTS, state.meta.namespace, one.name)
+        return {}
+    if chosen is None or (decision.replicas == 0 and not decision.stopped) or decision.variant not in artifacts:
         return {}
     present = {d.hardware_class: d for d in state.deployments}
     deployment = present.get(decision.hardware_class)

@@ -2,8 +2,10 @@
 
 from datetime import datetime
 
+from trimtab.api.budget import BudgetStatus
 from trimtab.api.common import ConditionStatus, Rate, Reason
 from trimtab.api.policy import Mode
+from trimtab.api.policy_rules import EcoModeStatus
 from trimtab.api.serving import VariantVersion
 from trimtab.api.training import MeasuredScaling, ScheduleSlot, TrainingAction
 from trimtab.plan.snapshot import Fact
@@ -62,7 +64,9 @@ class ServingDecision(Fact):
     """Variants whose artifact exists and whose gate passed."""
     hardware_class: str
     replicas: int
-    """0 only when nothing can serve yet."""
+    """0 only when nothing can serve yet, or a policy says so."""
+    stopped: bool = False
+    """A window or a budget has it at no replicas: what runs is taken away."""
     predicted_latency_ms: float | None = None
     rate: Rate | None = None
     simulated: bool = False
@@ -103,6 +107,15 @@ class ObjectConditions(Fact):
     conditions: tuple[ConditionValue, ...]
 
 
+class PolicyDecision(ObjectConditions):
+    """What a policy shows, and how its budgets stand."""
+
+    budgets: tuple[BudgetStatus, ...] = ()
+    """With what was decided about them; their accounts as they stood before this pass."""
+    eco_mode: EcoModeStatus | None = None
+    events: tuple[EventNote, ...] = ()
+
+
 class Plan(Fact):
     """All decisions from one Snapshot."""
 
@@ -110,7 +123,7 @@ class Plan(Fact):
     training: tuple[TrainingDecision, ...] = ()
     serving: tuple[ServingDecision, ...] = ()
     variants: tuple[VariantDecision, ...] = ()
-    policies: tuple[ObjectConditions, ...] = ()
+    policies: tuple[PolicyDecision, ...] = ()
     policy_workloads: dict[str, int] = {}
     """How many workloads each policy selects, by key."""
     hardware: tuple[ObjectConditions, ...] = ()

@@ -10,15 +10,17 @@ from typing import TypeVar
 
 from trimtab.api.common import Resources
 from trimtab.api.training import TrainingAction
+from trimtab.plan.budget.orders import plan_budgets
+from trimtab.plan.budget.shown import shown_policy
 from trimtab.plan.capacity import Capacity
+from trimtab.plan.carbon_conditions import carbon_source_conditions
 from trimtab.plan.conditions import condition
 from trimtab.plan.decisions import ConditionValue, ObjectConditions, Plan, TrainingDecision, VariantDecision
 from trimtab.plan.intensity import current_intensities, next_change, usable_series
-from trimtab.plan.policy import applies, effective_policy
+from trimtab.plan.policy import EffectivePolicy, applies, effective_policy, next_change_of
 from trimtab.plan.rates import units_per_replica
 from trimtab.plan.serving.decide import plan_serving
 from trimtab.plan.snapshot import (
-    CarbonState,
     HardwareState,
     IntensityPoint,
     ObjectMeta,
@@ -40,23 +42,42 @@ def plan(snapshot: Snapshot) -> Plan:
     variants = tuple(plan_variant(v, snapshot) for v in _by_age(snapshot.variants))
     accepted = {v.key: v.accepted for v in variants}
     served = _by_age(snapshot.serving)
-    rules = {s.meta.key: effective_policy(snapshot.policies, s.meta) for s in served}
-    serving = plan_serving(served, snapshot, rules, intensities, capacity, accepted)
+    budgets = plan_budgets(snapshot, rules_of(snapshot), series)
+    serving = plan_serving(
+        served, snapshot, _of_kind(budgets.rules, "ServingWorkload"), intensities, capacity, accepted
+    )
     _take_builds(variants, snapshot, capacity)
-    training = plan_training(snapshot, series, capacity)
+    training = plan_training(snapshot, series, capacity, _of_kind(budgets.rules, "TrainingWorkload"))
     workloads = [*(t.meta for t in snapshot.training), *(s.meta for s in snapshot.serving)]
     return Plan(
         taken_at=snapshot.taken_at,
         training=training,
         serving=serving,
         variants=variants,
-        policies=tuple(_shown(p.meta, condition("Ready", True, "InForce")) for p in snapshot.policies),
+        policies=tuple(shown_policy(p, budgets.statuses[p.meta.key], snapshot.taken_at) for p in snapshot.policies),
         policy_workloads={p.meta.key: sum(applies(p, w) for w in workloads) for p in snapshot.policies},
         hardware=tuple(_shown(h.meta, _hardware(h)) for h in snapshot.hardware),
-        carbon=tuple(_shown(c.meta, _carbon(c, snapshot.taken_at)) for c in snapshot.carbon),
+        carbon=carbon_source_conditions(snapshot),
         intensity_by_zone=intensities,
         wake_at=_wake_at(snapshot, series, training),
     )
+
+
+def rules_of(snapshot: Snapshot) -> dict[str, EffectivePolicy]:
+    """What the policies say of each workload now, budgets aside; by `Kind/namespace/name`."""
+    now = snapshot.taken_at
+    rules = {
+        f"TrainingWorkload/{t.meta.key}": effective_policy(snapshot.policies, t.meta, now, service=False)
+        for t in snapshot.training
+    }
+    served = {
+        f"ServingWorkload/{s.meta.key}": effective_policy(snapshot.policies, s.meta, now) for s in snapshot.serving
+    }
+    return rules | served
+
+
+def _of_kind(rules: Mapping[str, EffectivePolicy], kind: str) -> dict[str, EffectivePolicy]:
+    return {key.partition("/")[2]: rule for key, rule in rules.items() if key.startswith(f"{kind}/")}
 
 
 def _wake_at(
@@ -64,7 +85,8 @@ def _wake_at(
 ) -> datetime | None:
     """The next instant at which something known changes: an intensity, or what a training is planned to do."""
     planned = (s.start for d in training if d.action is not TrainingAction.NONE for s in d.schedule)
-    instants = [at for at in (next_change(series, snapshot.taken_at), *planned) if at is not None]
+    timed = (next_change(series, snapshot.taken_at), next_change_of(snapshot.policies, snapshot.taken_at))
+    instants = [at for at in (*timed, *planned) if at is not None]
     return min((at for at in instants if at > snapshot.taken_at), default=None)
 
 
@@ -95,11 +117,3 @@ def _hardware(state: HardwareState) -> ConditionValue:
         return condition("Ready", True, "NodesReady", f"{state.nodes} ready nodes")
     selector = ", ".join(f"{k}={v}" for k, v in sorted(state.spec.node_selector.items()))
     return condition("Ready", False, "NoNodes", f"no ready node has the labels {selector}")
-
-
-def _carbon(state: CarbonState, now: datetime) -> ConditionValue:
-    if state.problem:
-        return condition("CarbonDataFresh", False, "SourceFailed", state.problem)
-    if not any(point.start <= now for point in state.points):
-        return condition("CarbonDataFresh", False, "NoData", "the source has no figure for the present")
-    return condition("CarbonDataFresh", True, "Fresh")

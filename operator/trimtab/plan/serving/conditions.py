@@ -44,6 +44,23 @@ def _ready(
     return condition("Ready", True, "Serving", f"{serving} {variant}")
 
 
+def stopped_conditions(
+    state: ServingState, snapshot: Snapshot, load: ObservedLoad, reason: Reason
+) -> tuple[ConditionValue, ...]:
+    """Conditions of a workload that a policy has at no replicas: it says that requests fail."""
+    leaving = sum(1 for pod in state.pods if pod.ready and not pod.deleting)
+    text = f"no replicas, requests fail: {reason.message}"
+    budget = reason.code.startswith("Budget")
+    return (
+        condition("Ready", False, "ScalingToZero" if leaving else "ScaledToZero", text),
+        metrics_condition(snapshot, state.metrics is not None, load.fresh, expected=False),
+        condition(
+            "WithinBudget", not budget, reason.code if budget else "WithinLimits", reason.message if budget else ""
+        ),
+        condition("TargetsFeasible", False, reason.code, text),
+    )
+
+
 def serving_conditions(
     state: ServingState,
     snapshot: Snapshot,

@@ -13,7 +13,7 @@ from trimtab.plan.fleet.control import control
 from trimtab.plan.fleet.problem import Decision, Fleet, Workload
 from trimtab.plan.policy import EffectivePolicy
 from trimtab.plan.rates import units_per_replica
-from trimtab.plan.serving.conditions import serving_conditions
+from trimtab.plan.serving.conditions import serving_conditions, stopped_conditions
 from trimtab.plan.serving.load import ObservedLoad, capacity_correction, observe_load
 from trimtab.plan.serving.workload import (
     batch_profile,
@@ -36,12 +36,12 @@ def allocate_versions(known: tuple[VariantVersion, ...], names: tuple[str, ...])
 
 
 def eligible_variants(
-    state: ServingState, variants: Mapping[str, VariantState], accepted: Mapping[str, bool]
+    state: ServingState, policy: EffectivePolicy, variants: Mapping[str, VariantState], accepted: Mapping[str, bool]
 ) -> list[VariantState]:
     """The workload's variants whose artifact exists, whose gate passed, and whose accuracy reaches the floor."""
     keys = [f"{state.meta.namespace}/{name}" for name in state.spec.variants]
     ready = [variants[key] for key in keys if accepted.get(key) and variants[key].status.accuracy is not None]
-    floor = state.spec.targets.min_accuracy
+    floor = max(state.spec.targets.min_accuracy, policy.min_accuracy)
     return [v for v in ready if v.status.accuracy is not None and v.status.accuracy.value >= floor]
 
 
@@ -94,7 +94,7 @@ def plan_serving(
     cases = [_case(s, snapshot, policies[s.meta.key], variants, classes, accepted) for s in states]
     for case in cases:
         hardware = classes.get(case.workload.running.pool)
-        if case.refusal is not None and hardware is not None:
+        if case.refusal is not None and case.policy.stop is None and hardware is not None:
             # Nothing is decided for it: what runs goes on, and holds what it holds.
             units = units_per_replica(case.state.spec.resources, hardware)
             capacity.take(hardware.meta.name, units * case.workload.running.replicas)
@@ -104,12 +104,21 @@ def plan_serving(
     open_cases = [case for case in cases if case.refusal is None]
     fleet = Fleet(snapshot.taken_at.timestamp(), pools, tuple(case.workload for case in open_cases))
     decided = {d.key: d for d in control(fleet)}
-    return tuple(
-        _nothing(case, snapshot, case.refusal)
-        if case.refusal is not None
-        else _decision(case, snapshot, classes, capacity, decided[case.state.meta.key])
-        for case in cases
-    )
+    return tuple(_decide(case, snapshot, classes, capacity, decided) for case in cases)
+
+
+def _decide(
+    case: _Case,
+    snapshot: Snapshot,
+    classes: Mapping[str, HardwareState],
+    capacity: Capacity,
+    decided: Mapping[str, Decision],
+) -> ServingDecision:
+    if case.policy.stop is not None:
+        return _stopped(case, snapshot, case.policy.stop)
+    if case.refusal is not None:
+        return _nothing(case, snapshot, case.refusal)
+    return _decision(case, snapshot, classes, capacity, decided[case.state.meta.key])
 
 
 def _case(
@@ -125,7 +134,7 @@ def _case(
     keys = {name: f"{state.meta.namespace}/{name}" for name in state.spec.variants}
     missing = tuple(name for name, key in keys.items() if key not in variants)
     available = tuple(name for name, key in keys.items() if accepted.get(key))
-    eligible = eligible_variants(state, variants, accepted)
+    eligible = eligible_variants(state, policy, variants, accepted)
     correction = _correction(state, snapshot, variants, classes)
     options = options_of(state, eligible, snapshot.hardware)
     running = running_of(state, current_variant(state), correction or 1.0, now)
@@ -138,7 +147,7 @@ def _case(
         missing=missing,
         correction=correction,
         workload=workload_of(state, options, policy, load, running),
-        refusal=None if eligible else _why_none(state, missing, available),
+        refusal=policy.stop or (None if eligible else _why_none(state, policy, missing, available)),
     )
 
 
@@ -190,7 +199,7 @@ def _decision(
         capacity_correction=case.correction,
         low_since=datetime.fromtimestamp(low_since, UTC) if low_since is not None else None,
         low_most=(decided.low_most or 0) if low_since is not None else 0,
-        reasons=decided.reasons,
+        reasons=(*decided.reasons, *case.policy.saving),
         conditions=serving_conditions(
             state, snapshot, case.load, decided, hardware.spec.grid_zone, placement.replicas, decided.variant,
             decided.reasons, case.missing,
@@ -215,6 +224,35 @@ def _events(state: ServingState, variant: str, replicas: int, reasons: tuple[Rea
     return tuple(notes)
 
 
+def _stopped(case: _Case, snapshot: Snapshot, reason: Reason) -> ServingDecision:
+    """No replicas, as a policy says. The variant stays decided on: with it, it comes back."""
+    state, running = case.state, case.workload.running
+    last = state.status.decision
+    return ServingDecision(
+        key=state.meta.key,
+        mode=case.policy.mode,
+        variant=running.variant,
+        versions=case.versions,
+        available=case.available,
+        hardware_class=running.pool or (last.hardware_class if last is not None else ""),
+        replicas=0,
+        stopped=True,
+        rate=Rate(),
+        capacity_correction=case.correction,
+        reasons=(reason,),
+        conditions=stopped_conditions(state, snapshot, case.load, reason),
+        events=_stop_events(state, reason),
+        message=f"no replicas, requests fail: {reason.message}",
+    )
+
+
+def _stop_events(state: ServingState, reason: Reason) -> tuple[EventNote, ...]:
+    before = state.status.decision
+    if before is not None and [r.code for r in before.reasons[:1]] == [reason.code] and before.replicas == 0:
+        return ()
+    return (EventNote(reason="ScaledToZero", message=reason.message, warning=reason.code != "OutOfHours"),)
+
+
 def _nothing(case: _Case, snapshot: Snapshot, reason: Reason) -> ServingDecision:
     """Nothing can be chosen anew. What runs keeps running."""
     state, running = case.state, case.workload.running
@@ -235,9 +273,13 @@ def _nothing(case: _Case, snapshot: Snapshot, reason: Reason) -> ServingDecision
     )
 
 
-def _why_none(state: ServingState, missing: tuple[str, ...], available: tuple[str, ...]) -> Reason:
+def _why_none(
+    state: ServingState, policy: EffectivePolicy, missing: tuple[str, ...], available: tuple[str, ...]
+) -> Reason:
     if available:
-        text = f"none of {', '.join(available)} reaches targets.minAccuracy {state.spec.targets.min_accuracy:g}"
+        own, asked = state.spec.targets.min_accuracy, policy.min_accuracy
+        floor = f"targets.minAccuracy {own:g}" if own >= asked else f"serving.minAccuracy {asked:g} of its policies"
+        text = f"none of {', '.join(available)} reaches {floor}"
         return Reason(code="NoVariantAccurateEnough", message=text)
     if len(missing) == len(state.spec.variants):
         return Reason(code="VariantNotFound", message=f"no ModelVariant named {', '.join(missing)} in this namespace")

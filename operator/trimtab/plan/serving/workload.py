@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable
 from datetime import datetime
 
+from trimtab.api.budget import BudgetAction
 from trimtab.api.policy import Preference
 from trimtab.api.serving import Percentile
 from trimtab.api.variant import ProfilePoint
@@ -18,6 +19,8 @@ START_SECONDS = 30.0
 """From the decision until a new replica serves: pod, server, model; its image is there."""
 _LATENCY_MARGIN = 0.8
 _CONFIDENCE = 0.9
+_SAVING_MARGIN, _SAVING_CONFIDENCE, _SAVING_STABILIZATION = 0.95, 0.6, 60.0
+"""Under FewerReplicas: the target is still held, but with less to spare."""
 _LEAST_VARIABILITY = 0.5
 """Squared coefficient of variation of an execution's time, however even it was alone on the node that profiled it."""
 _MOST_VARIABILITY = 1.0
@@ -163,18 +166,23 @@ def running_of(state: ServingState, variant: str, correction: float, now: dateti
     )
 
 
+def _at_most(replicas: int, policy: EffectivePolicy) -> int:
+    return replicas if policy.max_replicas is None else min(replicas, policy.max_replicas)
+
+
 def workload_of(
     state: ServingState, options: tuple[Option, ...], policy: EffectivePolicy, load: ObservedLoad, running: Running
 ) -> Workload:
     """The workload as the core sees it."""
     spec, target = state.spec, state.spec.targets.latency
+    saves = policy.saves(BudgetAction.FEWER_REPLICAS)
     return Workload(
         key=state.meta.key,
         options=options,
         target=Target(
             bound_seconds=target.milliseconds / 1000.0,
             quantile=QUANTILES[target.percentile],
-            min_accuracy=spec.targets.min_accuracy,
+            min_accuracy=max(spec.targets.min_accuracy, policy.min_accuracy),
             label=target.percentile.value,
         ),
         load=Load(
@@ -187,14 +195,16 @@ def workload_of(
             latency_seconds=load.latency_ms / 1000.0 if load.latency_ms is not None else None,
         ),
         settings=Settings(
-            min_replicas=spec.min_replicas,
-            max_replicas=spec.max_replicas,
-            fixed_replicas=spec.replicas,
+            min_replicas=_at_most(spec.min_replicas, policy),
+            max_replicas=_at_most(spec.max_replicas, policy),
+            fixed_replicas=_at_most(spec.replicas, policy) if spec.replicas is not None else None,
             prefer_accuracy=policy.prefer is Preference.ACCURACY,
             usd_per_gram=policy.carbon_price_usd_per_gram,
-            scale_down_stabilization_seconds=spec.scaling.scale_down_stabilization.total_seconds(),
-            latency_margin=_LATENCY_MARGIN,
-            confidence=_CONFIDENCE,
+            scale_down_stabilization_seconds=min(
+                spec.scaling.scale_down_stabilization.total_seconds(), _SAVING_STABILIZATION if saves else math.inf
+            ),
+            latency_margin=_SAVING_MARGIN if saves else _LATENCY_MARGIN,
+            confidence=_SAVING_CONFIDENCE if saves else _CONFIDENCE,
         ),
         limits=Limits(
             usd_per_hour=policy.max_cost_usd_per_hour,

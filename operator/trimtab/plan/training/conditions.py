@@ -14,6 +14,8 @@ from trimtab.plan.training.options import TrainingOption, remaining_samples
 _TO_BE_MENDED = ("HardwareClassNotFound", "NoNodes", "NoClass")
 """Why nothing can run that no waiting cures: somebody has to change something."""
 
+_NO_MONEY = ("BudgetExhausted", "BudgetNearlyExhausted")
+
 
 def _trouble(state: TrainingState) -> tuple[str, str] | None:
     """Reason and message of what keeps existing pods from running."""
@@ -103,12 +105,13 @@ def training_conditions(
     conditions = [ready_condition(state, action, reasons)]
     moving = action is TrainingAction.RUN and conditions[0].status == "True"
     conditions.append(condition("Progressing", moving, conditions[0].reason, conditions[0].message))
-    limit = next((r for r in reasons if r.code == "OverLimit"), None)
+    stopped = action in (TrainingAction.SUSPEND, TrainingAction.WAIT)
+    limit = next((r for r in reasons if r.code == "OverLimit" or (stopped and r.code in _NO_MONEY)), None)
     conditions.append(
         condition(
             "WithinBudget",
             limit is None,
-            "OverLimit" if limit else "WithinLimits",
+            limit.code if limit else "WithinLimits",
             limit.message if limit else "",
         )
     )

@@ -11,7 +11,7 @@ from trimtab.api.training import TrainingAction
 from trimtab.plan.capacity import Capacity
 from trimtab.plan.decisions import EventNote, TrainingDecision
 from trimtab.plan.intensity import intensity_at
-from trimtab.plan.policy import EffectivePolicy, effective_policy
+from trimtab.plan.policy import EffectivePolicy
 from trimtab.plan.rates import units_per_replica
 from trimtab.plan.schedule.problem import JobSchedule
 from trimtab.plan.schedule.reserve import solve_with_reserve
@@ -21,12 +21,21 @@ from trimtab.plan.training.conditions import training_conditions
 from trimtab.plan.training.options import SUSPEND_RESUME_SECONDS, Refused, TrainingOption, training_options
 from trimtab.plan.training.problem import Candidate, at_once_hours, scheduling_problem
 from trimtab.plan.training.reasons import class_reason, waiting_reason
+from trimtab.plan.training.saving import saving_options
 from trimtab.plan.training.scaling import learned_scaling
 from trimtab.plan.training.shares import share
 from trimtab.plan.training.slack import Slack, carbon_hold, needed_time, slack, worth_waiting
 from trimtab.plan.training.timeline import runs_now, schedule_slots
 
-_WARNINGS = ("JobFailed", "OverLimit", "CapacityShort", "NoNodes", "NoClass", "HardwareClassNotFound")
+_WARNINGS = (
+    "JobFailed",
+    "OverLimit",
+    "CapacityShort",
+    "NoNodes",
+    "NoClass",
+    "HardwareClassNotFound",
+    "BudgetExhausted",
+)
 
 
 def queue_order(state: TrainingState) -> tuple[int, bool, datetime, str]:
@@ -53,6 +62,7 @@ class _World:
     snapshot: Snapshot
     series: Mapping[str, tuple[IntensityPoint, ...]]
     capacity: Capacity
+    rules: Mapping[str, EffectivePolicy]
 
     @property
     def now(self) -> datetime:
@@ -63,7 +73,10 @@ class _World:
 
 
 def plan_training(
-    snapshot: Snapshot, series: Mapping[str, tuple[IntensityPoint, ...]], capacity: Capacity
+    snapshot: Snapshot,
+    series: Mapping[str, tuple[IntensityPoint, ...]],
+    capacity: Capacity,
+    rules: Mapping[str, EffectivePolicy],
 ) -> tuple[TrainingDecision, ...]:
     """Decide for all training workloads; the decisions are in the order of the queue.
 
@@ -71,14 +84,15 @@ def plan_training(
         snapshot: The world.
         series: Carbon intensity by zone.
         capacity: What serving and builds leave of each class; what runs now is taken out of it.
+        rules: What holds for each, by key.
     """
-    world = _World(snapshot, series, capacity)
+    world = _World(snapshot, series, capacity, rules)
     found = [_find(state, world) for state in sorted(snapshot.training, key=queue_order)]
     for one in found:
         job = one.state.job
         if one.candidate is None and job is not None and not job.suspended and not _finished(one.state):
             _take_what_it_holds(one.state, world)
-    alone = (f.candidate for f in found if f.candidate is not None and not f.state.spec.suspend)
+    alone = (f.candidate for f in found if f.candidate is not None and not _held_back(f))
     ready = share(alone, capacity, snapshot.taken_at)
     settled = {c.state.meta.key: c for c in ready}
     found = [replace(f, candidate=settled.get(f.state.meta.key, f.candidate)) for f in found]
@@ -94,6 +108,11 @@ def plan_training(
     return tuple(_decide(one, by_key.get(one.state.meta.key), world, horizon) for one in found)
 
 
+def _held_back(found: _Found) -> bool:
+    """Whether its user, a window or a budget keeps it from running: then it is not scheduled."""
+    return found.state.spec.suspend or found.policy.stop is not None or found.policy.wait is not None
+
+
 def _short(candidates: tuple[Candidate, ...], capacity: Capacity) -> bool:
     """Whether some class has no room for all of its workloads side by side: then more that come would meet a queue."""
     wanted: dict[str, float] = defaultdict(float)
@@ -103,12 +122,13 @@ def _short(candidates: tuple[Candidate, ...], capacity: Capacity) -> bool:
 
 
 def _find(state: TrainingState, world: _World) -> _Found:
-    policy = effective_policy(world.snapshot.policies, state.meta)
+    policy = world.rules[state.meta.key]
     if _finished(state) is not None:
         return _Found(state, policy, None, ())
     options, refused = training_options(state, world.snapshot.hardware, policy, world.series, world.capacity, world.now)
     if not options:
         return _Found(state, policy, None, tuple(refused))
+    options = saving_options(state, options, policy, world.now)
     held = state.job.hardware_class if state.job else ""
     usable = tuple(o for o in options if o.name == held) or tuple(options)
     known = tuple(o for o in usable if o.speed_known)
@@ -182,13 +202,19 @@ def _action(
     stop = TrainingAction.SUSPEND if candidate.state.job is not None else TrainingAction.WAIT
     chosen, hold = class_reason(candidate, option), candidate.hold
     if plan is None:
-        return stop, (Reason(code="SuspendedByUser", message="spec.suspend is true"),)
+        by_user = Reason(code="SuspendedByUser", message="spec.suspend is true")
+        return stop, (by_user if candidate.state.spec.suspend else _told_to_stop(candidate.policy) or by_user,)
     if hold is not None and not hold.run:
         return stop, (hold.reason, chosen)
     if runs_now(plan) is not None:
-        return TrainingAction.RUN, (hold.reason, chosen) if hold is not None else (chosen,)
+        run = (hold.reason, chosen) if hold is not None else (chosen,)
+        return TrainingAction.RUN, (*run, *candidate.policy.saving)
     why = waiting_reason(candidate, plan, option, world.points(option), world.capacity, world.now)
-    return stop, (why, chosen)
+    return stop, (why, chosen, *candidate.policy.saving)
+
+
+def _told_to_stop(policy: EffectivePolicy) -> Reason | None:
+    return policy.stop or policy.wait
 
 
 def _finished(state: TrainingState) -> Reason | None:
@@ -222,7 +248,9 @@ def _impossible(found: _Found, world: _World) -> TrainingDecision:
     action = TrainingAction.WAIT
     if state.job is not None:
         over = any(r.code == "OverLimit" and r.name == state.job.hardware_class for r in found.refused)
-        stops = over or state.job.suspended or state.spec.suspend
+        told = _told_to_stop(found.policy)
+        reasons = (told, *reasons) if told is not None else reasons
+        stops = over or state.job.suspended or state.spec.suspend or told is not None
         action = TrainingAction.SUSPEND if stops else TrainingAction.RUN
     kept = state.job if action is not TrainingAction.WAIT else None
     return TrainingDecision(

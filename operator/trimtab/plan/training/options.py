@@ -76,11 +76,16 @@ def _watts(state: TrainingState, hardware: HardwareState, replicas: int) -> floa
     return declared[0] * replicas if declared else None
 
 
-def _scales(state: TrainingState, room: int) -> list[int]:
-    """Numbers of replicas to weigh, most first; empty when the gang does not fit whole."""
+def _scales(state: TrainingState, room: int, policy_most: int | None) -> list[int]:
+    """Numbers of replicas to weigh, most first; empty when the gang does not fit whole.
+
+    A policy's window makes a training narrower, but never narrower than its least gang.
+    """
     if state.spec.replicas is not None:
         return [state.spec.replicas] if room >= state.spec.replicas else []
     least, most = state.spec.min_replicas, min(state.spec.max_replicas, room)
+    if policy_most is not None:
+        most = min(most, max(least, policy_most))
     if most < least:
         return []
     if most - least < _MOST_SCALES:
@@ -108,7 +113,7 @@ def _option(context: _Context, hardware: HardwareState, replicas: int, curve: Sc
 def _on_class(context: _Context, hardware: HardwareState, room: int) -> list[TrainingOption] | Refused:
     """The options on one class, or why there is none."""
     state, name = context.state, hardware.meta.name
-    counts = _scales(state, room)
+    counts = _scales(state, room, context.policy.max_replicas)
     least = state.spec.replicas or state.spec.min_replicas
     if not counts:
         need = least * units_per_replica(state.spec.resources, hardware)

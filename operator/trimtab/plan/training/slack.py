@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from trimtab.api.budget import BudgetAction
 from trimtab.api.common import Reason
 from trimtab.plan.intensity import intensity_at, mean_intensity
 from trimtab.plan.policy import EffectivePolicy
@@ -14,7 +15,7 @@ _PROMPT_USD_PER_HOUR = 1e-3
 """Worth of being done earlier where nothing may be gained by waiting: more than nothing, less than any price."""
 _WORTH_WAITING = 0.95
 """A time that is not cleaner than this part of the present is not waited for: forecasts are not that good."""
-_MARGIN = 0.05
+MARGIN = 0.05
 """Part of the running time that is left free before a deadline: speeds are measured, not known."""
 
 
@@ -110,7 +111,7 @@ def slack(
     target = math.inf
     if complete_within is not None:
         left = (state.meta.created_at + complete_within - now).total_seconds() / 3600.0
-        target = left - _MARGIN * at_once_hours
+        target = left - MARGIN * at_once_hours
     at_once = at_once_slack(at_once_hours)
     if hold is not None and hold.run:
         return at_once
@@ -118,11 +119,14 @@ def slack(
     if delay is not None:
         allowed = max(0.0, (delay - waited(state, now)).total_seconds() / 3600.0)
         deadline = min(target, at_once_hours + allowed)
+    later = policy.saves(BudgetAction.LATER_SLOTS)
+    if later and not math.isfinite(deadline) and policy.shift_until is not None:
+        deadline = (policy.shift_until - now).total_seconds() / 3600.0
     deadline = max(at_once.deadline_hours, deadline)
     if policy.max_intensity_grams_per_kwh is not None:
         # The policy says what is clean enough: at or below that, an hour earlier is worth an hour's price.
         return Slack(deadline, max(_PROMPT_USD_PER_HOUR, usd_per_hour), may_shift=True)
-    if delay is not None or (policy.carbon_price_usd_per_gram > 0.0 and complete_within is not None):
+    if later or delay is not None or (policy.carbon_price_usd_per_gram > 0.0 and complete_within is not None):
         return Slack(deadline, 0.0, may_shift=True)
     return at_once
 

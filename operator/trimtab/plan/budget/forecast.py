@@ -1,0 +1,81 @@
+"""How much will have been spent at the end of a period, by the plan ahead and by what was asked for lately."""
+
+import math
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+from trimtab.plan.budget.problem import METER_DOUBT, Demand, Rates, Standing
+
+MEMORY_HOURS = 24.0
+"""Time constant of the mean rates: a day, so that its hours are evened out."""
+TOTAL_HOURS = 24.0
+"""How far ahead a Total is looked at: it has no end, and whatever runs on exhausts it some day."""
+
+
+def hours_left(standing: Standing) -> float:
+    """Hours until the period ends."""
+    if standing.period_end is None:
+        return TOTAL_HOURS
+    return max(0.0, (standing.period_end - standing.now).total_seconds() / 3600.0)
+
+
+def spent_by_now(standing: Standing, demands: Iterable[Demand]) -> float:
+    """What is metered, and on top what the pods that run have spent since, at most."""
+    gap_hours = max(0.0, (standing.now - standing.accounted_until).total_seconds() / 3600.0)
+    held = sum(d.holds_per_hour for d in demands)
+    return standing.spent + held * gap_hours * (1.0 + METER_DOUBT)
+
+
+def carry_on(rates: Rates, demands: tuple[Demand, ...], levels: int, now: datetime) -> Rates:
+    """The mean rates with what is asked for now.
+
+    An exponential mean that is the plain mean while it is young: the first figures must not count for days.
+
+    Args:
+        rates: As they stood.
+        demands: What is asked for now.
+        levels: How many there are, level 0 included.
+        now: The present.
+    """
+    services, trainings = _sums(demands, levels, service=True), _sums(demands, levels, service=False)
+    if rates.at is None or len(rates.services) != levels or len(rates.trainings) != levels:
+        return Rates(services, trainings, now)
+    passed = max(0.0, (now - rates.at).total_seconds() / 3600.0)
+    weight = -math.expm1(-passed / MEMORY_HOURS)
+    return Rates(_mixed(rates.services, services, weight), _mixed(rates.trainings, trainings, weight), now)
+
+
+def _sums(demands: tuple[Demand, ...], levels: int, *, service: bool) -> tuple[float, ...]:
+    """What services ask for, or what the trainings that run do: those that queue are in what is known of the work."""
+    counted = [d for d in demands if d.service is service and (service or d.holds_per_hour > 0.0)]
+    return tuple(sum(d.per_hour[k] for d in counted) for k in range(levels))
+
+
+def _mixed(old: tuple[float, ...], new: tuple[float, ...], weight: float) -> tuple[float, ...]:
+    return tuple(a + (b - a) * weight for a, b in zip(old, new, strict=True))
+
+
+def needs(standing: Standing, demands: tuple[Demand, ...], rates: Rates) -> tuple[float, ...]:
+    """What is asked for from now to the end of the period, by level, whether or not the budget has it.
+
+    Services go on at their mean rate. Trainings need what the work that is known takes; where more work was asked for
+    lately than is known now, more will come.
+    """
+    hours, known = hours_left(standing), tuple(d for d in demands if not d.service)
+    result = []
+    for level in range(len(standing.actions) + 1):
+        planned = sum(d.ahead[level] for d in known)
+        usual = rates.trainings[level] * hours if standing.period_end is not None else 0.0
+        result.append(rates.services[level] * hours + max(planned, usual))
+    return tuple(result)
+
+
+def exhausted_at(standing: Standing, spent_now: float, need: float) -> datetime | None:
+    """When the limit is reached if so much is spent evenly until the period ends; None when it is not."""
+    left = standing.limit - spent_now
+    if left <= 0.0:
+        return standing.now
+    hours = hours_left(standing)
+    if need <= left * (1 + 1e-9) or hours <= 0.0:
+        return None
+    return standing.now + timedelta(hours=hours * left / need)
