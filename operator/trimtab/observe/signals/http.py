@@ -93,8 +93,8 @@ class Http:
             max_delay=chosen.total_seconds,
             limit_statuses=(),  # A 429 is told to the scheduler, which waits; the bucket need not.
             cache=self._cache,
-            max_retries=retry,
         )
+        self._adapter.max_retries = retry  # The mixin passes no argument on that the cache's adapter does not name.
 
     def get_json(
         self,
