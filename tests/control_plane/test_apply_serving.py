@@ -147,6 +147,30 @@ def test_a_new_artifact_changes_the_template_and_gets_the_next_version(serving: 
     assert serving.status("ServingWorkload", "digits")["variants"][2] == {"name": "pruned", "version": 3}
 
 
+CLOSED = {"name": "always", "start": "00:00", "end": "24:00", "when": "Inside", "action": "ScaleToZero"}
+
+
+def test_a_window_takes_all_replicas_away_and_the_service_comes_back_as_it_was(serving: World) -> None:
+    before = serving.get(DEPLOYMENTS, deployment_name(serving))
+    serving.make("EfficiencyPolicy", "hours", {"windows": [CLOSED]})
+    assert serving.run().errors == {}
+    closed = serving.get(DEPLOYMENTS, deployment_name(serving))
+    assert closed["spec"]["replicas"] == 0
+    assert closed["spec"]["template"] == before["spec"]["template"]
+    status = serving.status("ServingWorkload", "digits")
+    ready = serving.condition("ServingWorkload", "digits", "Ready")
+    assert (ready["status"], status["state"]) == ("False", "ScaledToZero")
+    assert "requests fail" in ready["message"]
+    versions = serving.versions()
+    assert serving.run().errors == {}
+    assert serving.versions() == versions
+    serving.make("EfficiencyPolicy", "hours", {"windows": [{**CLOSED, "when": "Outside"}]})
+    assert serving.run().errors == {}
+    again = serving.get(DEPLOYMENTS, deployment_name(serving))
+    assert again["spec"]["replicas"] == 2
+    assert serving.status("ServingWorkload", "digits")["decision"]["variant"] == status["decision"]["variant"]
+
+
 def test_replicas_set_by_hand_are_put_right_and_what_others_added_stays(serving: World) -> None:
     serving.kubectl("annotate", "deployment", deployment_name(serving), "example.com/owner=somebody")
     serving.kubectl("scale", "deployment", deployment_name(serving), "--replicas=7")

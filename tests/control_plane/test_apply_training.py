@@ -215,6 +215,38 @@ def test_recommend_decides_and_changes_nothing(world: World) -> None:
     assert world.status("EfficiencyPolicy", "look-only")["workloads"] == 1
 
 
+def test_a_budget_is_opened_written_enforced_and_told(world: World) -> None:
+    budget = {"name": "day", "costUSD": "2", "period": "Day", "timeZone": "Europe/Madrid"}
+    world.make("EfficiencyPolicy", "cap", {"budgets": [budget]})
+    world.make("TrainingWorkload", "digits", TORCH)
+    world.settle()
+    (job,) = world.all(JOBS)
+    assert not job["spec"].get("suspend")
+    (opened,) = world.status("EfficiencyPolicy", "cap")["budgets"]
+    assert (opened["limit"], opened["spent"], opened["usage"]["costUSD"]) == ("2", "0", "0")
+    until = world.start + timedelta(seconds=20)
+    account = {(f"{world.namespace}/cap", "day"): Usage(cost_usd=2.0, accounted_until=until)}
+    snapshot = world.snapshot(20)
+    world.actuator.apply(snapshot, plan(snapshot), {}, snapshot.taken_at, account)
+    assert world.status("EfficiencyPolicy", "cap")["budgets"][0]["spent"] == "2"
+    assert world.run(after=31).errors == {}
+    (job,) = world.all(JOBS)
+    assert job["spec"]["suspend"]
+    status = world.status("EfficiencyPolicy", "cap")["budgets"][0]
+    assert (status["action"], status["spentShare"]) == ("Suspend", "1")
+    within = world.condition("EfficiencyPolicy", "cap", "WithinBudget")
+    assert (within["status"], within["reason"]) == ("False", "Exhausted")
+    decision = world.status("TrainingWorkload", "digits")["decision"]
+    assert decision["reasons"][0]["code"] == "BudgetExhausted"
+    told = {e["reason"] for e in world.all(EVENTS) if e["regarding"]["kind"] == "EfficiencyPolicy"}
+    assert {"BudgetExhausted", "BudgetAction"} <= told
+    # A wider budget is an edit: the next pass lets it run again.
+    world.make("EfficiencyPolicy", "cap", {"budgets": [{**budget, "costUSD": "50"}]})
+    assert world.run(after=42).errors == {}
+    (job,) = world.all(JOBS)
+    assert not job["spec"].get("suspend")
+
+
 def test_usage_is_written_whole_and_at_its_own_pace(world: World) -> None:
     world.make("TrainingWorkload", "digits", TORCH)
     world.settle()

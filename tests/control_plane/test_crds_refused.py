@@ -146,7 +146,7 @@ BAD: list[tuple[str, str, Any, str, str]] = [
     (EP, "budgets", [BUDGET | {"timeZone": "Spain"}], "spec.budgets[0].timeZone", "unknown time zone Spain"),
     (EP, "budgets", [BUDGET | {"timeZone": "+02:00"}], "spec.budgets[0].timeZone", "must be an IANA time zone"),
     (EP, "budgets", [BUDGET | {"actions": ["Spot", "Spot"]}], "spec.budgets[0].actions", "may stand in the order once"),
-    (EP, "budgets", [BUDGET | {"actions": ["Stop"]}], "spec.budgets[0].actions[0]", 'supported values: "CheaperVariant"'),
+    (EP, "budgets", [BUDGET | {"actions": ["Stop"]}], "spec.budgets[0].actions[0]", '"CheaperVariant"'),
     (EP, "sloClass", "gold", "spec.sloClass", '"latency-critical", "standard", "best-effort"'),
     (EP, "serving.minAccuracy", "95", "spec.serving.minAccuracy", SHARE),
     (EP, "ecoMode", {"maxDuration": "8h"}, "spec.ecoMode.enabledBy", "Required value"),
