@@ -123,8 +123,8 @@ def auto_regression(values: FloatArray, hours: int) -> FloatArray:
     # Here, for importing statsmodels takes a second and 100 MB that an operator without such a source need not spend.
     from statsmodels.tsa.ar_model import AutoReg  # type: ignore[import-untyped]
 
-    if np.ptp(values) < 1e-9:
-        return np.full(hours, values[-1])
+    if np.allclose(values[DAY:], values[:-DAY]):
+        return yesterday(values, hours)  # Every day is the same: there is nothing to fit.
     lags = [1, 2, DAY, DAY + 1] if len(values) >= _DAYS_FOR_ALL_LAGS * DAY else [1]
     fit = AutoReg(values, lags=lags, seasonal=True, period=DAY).fit()
     ahead = np.asarray(fit.predict(len(values), len(values) + hours - 1), dtype=np.float64)
