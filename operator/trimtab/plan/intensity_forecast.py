@@ -9,6 +9,8 @@ year of twelve grids, against "as at this hour yesterday".
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import pairwise
+from statistics import median
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,7 +53,7 @@ def own_forecast(history: tuple[IntensityPoint, ...], horizon: timedelta) -> Own
     """Forecast a series from its own past.
 
     Args:
-        history: Points in order of time, each of which holds until the next one starts (the last one for an hour).
+        history: Points in order of time, each of which holds until the next one starts, an hour as a rule.
         horizon: How far ahead from the last point.
 
     Returns:
@@ -92,16 +94,17 @@ def hourly(history: tuple[IntensityPoint, ...]) -> tuple[datetime, FloatArray]:
     begin = max(_whole_hour(history[0].start), last - LONGEST_HISTORY + timedelta(hours=1))
     count = int((last - begin) / timedelta(hours=1)) + 1
     sums, weights = np.zeros(count), np.zeros(count)
+    holds = _holds(history)
     for index, point in enumerate(history):
-        # A point stands for an hour at most: what is missing after it is a gap, not the same figure for days.
-        until = point.start + timedelta(hours=1)
+        # What is missing after a point is a gap, not the same figure for days.
+        until = point.start + holds
         if index + 1 < len(history):
             until = min(until, history[index + 1].start)
         at = point.start
         while at < until:
             edge = min(until, _whole_hour(at) + timedelta(hours=1))
             hour = int((_whole_hour(at) - begin) / timedelta(hours=1))
-            if hour >= 0 and hour < count:
+            if 0 <= hour < count:
                 seconds = (edge - at).total_seconds()
                 sums[hour] += point.grams_per_kwh * seconds
                 weights[hour] += seconds
@@ -111,6 +114,12 @@ def hourly(history: tuple[IntensityPoint, ...]) -> tuple[datetime, FloatArray]:
         return begin, np.empty(0)
     known = np.flatnonzero(filled)
     return begin, np.interp(np.arange(count), known, sums[known] / weights[known])
+
+
+def _holds(history: tuple[IntensityPoint, ...]) -> timedelta:
+    """How long a point stands for: an hour, or the usual distance of points where that is up to three hours."""
+    gaps = [(after.start - before.start).total_seconds() for before, after in pairwise(history)]
+    return timedelta(seconds=min(max(3600.0, median(gaps)), 10_800.0)) if gaps else timedelta(hours=1)
 
 
 def yesterday(values: FloatArray, hours: int) -> FloatArray:
