@@ -40,7 +40,7 @@ Zone = Annotated[str, Field(min_length=1, max_length=63)]
 
 
 class SecretKey(ApiModel):
-    """A key in a Secret. The operator may read Secrets of the namespaces in the chart's `carbon.secretNamespaces`."""
+    """A key in a Secret that the chart's `carbon.secretNamespaces` and `carbon.secretNames` let the operator read."""
 
     namespace: ObjectName
     """Namespace of the Secret."""

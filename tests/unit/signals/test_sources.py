@@ -137,7 +137,7 @@ def test_secrets_that_may_not_be_read_say_what_to_change(sources: CarbonSources,
     kube.objects[path] = Forbidden(403, "Forbidden", "secrets is forbidden")
     state = look(sources, one)["em"]
     assert state.reason == "NoKey"
-    assert "put its namespace into the chart's carbon.secretNamespaces" in state.problem
+    assert "put it into carbon.secretNamespaces and carbon.secretNames" in state.problem
     kube.objects[path] = Unavailable(0, "Timeout", "no answer")
     state = look(sources, one, now=NOW + timedelta(hours=1))["em"]
     assert "cannot be read: no answer" in state.problem
