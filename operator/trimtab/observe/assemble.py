@@ -11,19 +11,20 @@ from trimtab.api.policy import (
     EfficiencyPolicySpec,
     EfficiencyPolicyStatus,
 )
-from trimtab.api.schema import Kind
+from trimtab.api.schema import GROUP, Kind
 from trimtab.api.serving import SERVING_WORKLOAD, ServingWorkloadSpec, ServingWorkloadStatus
 from trimtab.api.training import TRAINING_WORKLOAD, TrainingWorkloadSpec, TrainingWorkloadStatus
 from trimtab.api.variant import MODEL_VARIANT, ModelVariantSpec, ModelVariantStatus
 from trimtab.observe.cache import ClusterView
-from trimtab.observe.facts import DeploymentFact, JobFact, KindFact, Owner, PodFact
-from trimtab.observe.projection import DEPLOYMENTS, JOBS, PODS
+from trimtab.observe.facts import DeploymentFact, JobFact, KindFact, Owner, PodFact, ScalerFact
+from trimtab.observe.projection import DEPLOYMENTS, JOBS, PODS, SCALED_OBJECTS, SCALERS, VERTICAL_SCALERS
 from trimtab.observe.result_memory import NOTHING_SAID, LastWords
 from trimtab.plan.snapshot import (
     DeploymentState,
     JobState,
     ObjectMeta,
     PolicyState,
+    ScalerState,
     ServingState,
     TrainingState,
     VariantState,
@@ -35,7 +36,7 @@ class Children:
     """The child objects of each workload."""
 
     def __init__(self, view: ClusterView) -> None:
-        self._words = view.words
+        self._words, self._writes = view.words, view.writes
         self._jobs: dict[Owner, list[JobFact]] = defaultdict(list)
         self._deployments: dict[Owner, list[DeploymentFact]] = defaultdict(list)
         self._pods: dict[Owner, list[WorkloadPod]] = defaultdict(list)
@@ -50,11 +51,20 @@ class Children:
     def job(self, owner: Owner, meta: ObjectMeta) -> JobState | None:
         """Its newest Job. One that a deleted namesake left behind is not its."""
         own = [job.state for job in self._jobs[owner] if job.owner_uid == meta.uid]
-        return max(own, key=lambda job: job.created_at, default=None)
+        newest = max(own, key=lambda job: job.created_at, default=None)
+        if newest is None or newest.uid not in self._writes:
+            return newest
+        return newest.model_copy(update={"foreign_writes": self._writes[newest.uid]})
 
     def deployments(self, owner: Owner, meta: ObjectMeta) -> tuple[DeploymentState, ...]:
         """Its Deployments."""
-        return tuple(one.state for one in self._deployments[owner] if one.owner_uid == meta.uid)
+        own = [one for one in self._deployments[owner] if one.owner_uid == meta.uid]
+        return tuple(
+            one.state.model_copy(update={"foreign_writes": self._writes[one.uid]})
+            if one.uid in self._writes
+            else one.state
+            for one in own
+        )
 
     def pods(self, owner: Owner, meta: ObjectMeta) -> tuple[WorkloadPod, ...]:
         """Its pods. Those older than itself are a deleted namesake's."""
@@ -126,6 +136,20 @@ def policy_states(view: ClusterView) -> tuple[PolicyState, ...]:
             status=cast(EfficiencyPolicyStatus, fact.status),
         )
         for fact in facts
+    )
+
+
+def scaler_states(view: ClusterView) -> tuple[ScalerState, ...]:
+    """What scales something of trimtab's: a workload, or a child."""
+    children = {
+        (kind, one.owner.namespace, one.state.name)
+        for kind, plural in (("Deployment", DEPLOYMENTS), ("Job", JOBS))
+        for one in cast(Iterable[DeploymentFact | JobFact], view.facts[plural])
+    }
+    facts = [fact for plural in (SCALED_OBJECTS, SCALERS, VERTICAL_SCALERS) for fact in view.facts.get(plural, ())]
+    states = (cast(ScalerFact, fact).state for fact in facts)
+    return tuple(
+        s for s in states if s.target_group == GROUP or (s.target_kind, s.namespace, s.target_name) in children
     )
 
 

@@ -2,18 +2,32 @@
 
 import threading
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from trimtab.kube.paths import DEPLOYMENTS, JOBS, NODES, OWN, PODS, Resource
-from trimtab.observe.facts import Fact, PodFact, Rejected
+from trimtab.kube.paths import (
+    DEPLOYMENTS,
+    JOBS,
+    NODES,
+    OWN,
+    PODS,
+    SCALED_OBJECTS,
+    SCALERS,
+    VERTICAL_SCALERS,
+    Resource,
+)
+from trimtab.observe.facts import DeploymentFact, Fact, JobFact, PodFact, Rejected
+from trimtab.observe.foreign_writes import WriteMemory
 from trimtab.observe.projection import PROJECTORS, object_key, project
 from trimtab.observe.result_memory import LastWords, ResultMemory
 from trimtab.observe.shelf import Shelf, version_of
+from trimtab.plan.snapshot import ForeignWrite
 
-WATCHED: Final[tuple[Resource, ...]] = (*OWN.values(), JOBS, DEPLOYMENTS, PODS, NODES)
+WATCHED: Final[tuple[Resource, ...]] = (*OWN.values(), JOBS, DEPLOYMENTS, PODS, NODES, SCALERS)
 """The resources that the cache holds, to be watched and listed."""
+LISTED: Final[tuple[Resource, ...]] = (SCALED_OBJECTS, VERTICAL_SCALERS)
+"""Resources of others, which may not be there, or come later: they are listed now and then, and not watched."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +39,8 @@ class ClusterView:
     rejected: tuple[Rejected, ...]
     words: dict[str, LastWords]
     """What ended pods said, by uid of their Job."""
+    writes: dict[str, tuple[ForeignWrite, ...]] = field(default_factory=dict)
+    """What others write of the children, by uid of the child."""
 
 
 class ClusterCache:
@@ -38,6 +54,7 @@ class ClusterCache:
         self._shelves = {plural: Shelf() for plural in PROJECTORS}
         self._heard_at: dict[str, datetime] = {}
         self._memory = ResultMemory()
+        self._writes = WriteMemory()
 
     def put(self, resource: Resource, raw: dict[str, Any], at: datetime | None = None) -> bool:
         """Take up an object from a watch event (added or modified).
@@ -76,7 +93,18 @@ class ClusterCache:
         with self._lock:
             self._heard(plural, at)
             self._note(plural, fact)
+            self._writes.forget(uid)
             return self._shelves[plural].remove(uid, version_of(last) if last is not None else 0)
+
+    def clear(self, resource: Resource, at: datetime | None = None) -> bool:
+        """The API server does not serve the resource: there are no objects of it.
+
+        Returns:
+            Whether there had been.
+        """
+        with self._lock:
+            self._heard(resource.plural, at)
+            return self._shelves[resource.plural].clear()
 
     def replace(
         self,
@@ -124,7 +152,7 @@ class ClusterCache:
         """Everything at one instant."""
         with self._lock:
             shelves = {plural: shelf.all() for plural, shelf in self._shelves.items()}
-            words = self._memory.all()
+            words, writes = self._memory.all(), self._writes.all()
         return ClusterView(
             facts={
                 plural: tuple(fact for fact in facts if not isinstance(fact, Rejected))
@@ -132,6 +160,7 @@ class ClusterCache:
             },
             rejected=tuple(fact for facts in shelves.values() for fact in facts if isinstance(fact, Rejected)),
             words=words,
+            writes=writes,
         )
 
     def rejected(self) -> tuple[Rejected, ...]:
@@ -158,3 +187,5 @@ class ClusterCache:
     def _note(self, plural: str, fact: Fact | Rejected | None) -> None:
         if plural == PODS.plural and isinstance(fact, PodFact):
             self._memory.note(fact)
+        elif isinstance(fact, JobFact | DeploymentFact) and fact.foreign:
+            self._writes.note(fact.state.uid if isinstance(fact, JobFact) else fact.uid, fact.foreign)

@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 
 from trimtab.api import labels
 from trimtab.api.schema import ApiModel, StatusModel
-from trimtab.plan.snapshot import DeploymentState, JobState, ObjectMeta, WorkloadPod
+from trimtab.observe.foreign_writes import FieldWrite
+from trimtab.plan.snapshot import DeploymentState, JobState, ObjectMeta, ScalerState, WorkloadPod
 
 WORKLOAD_LABEL = labels.WORKLOAD
 WORKLOAD_KIND_LABEL = labels.WORKLOAD_KIND
@@ -43,6 +44,8 @@ class JobFact:
     owner_uid: str
     """uid of the custom resource that controls it."""
     state: JobState
+    foreign: tuple[FieldWrite, ...] = ()
+    """What of it others hold that trimtab decides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,16 @@ class DeploymentFact:
     owner: Owner
     owner_uid: str
     state: DeploymentState
+    uid: str = ""
+    foreign: tuple[FieldWrite, ...] = ()
+    """What of it others hold that trimtab decides."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScalerFact:
+    """Something that scales other objects."""
+
+    state: ScalerState
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,4 +120,4 @@ class Rejected:
     message: str
 
 
-Fact = KindFact | JobFact | DeploymentFact | PodFact | NodeFact
+Fact = KindFact | JobFact | DeploymentFact | ScalerFact | PodFact | NodeFact

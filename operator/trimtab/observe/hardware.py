@@ -9,6 +9,9 @@ from trimtab.api.hardware import HardwareClassSpec, HardwareClassStatus
 from trimtab.observe.facts import KindFact, NodeFact, PodFact, Taint
 from trimtab.plan.snapshot import HardwareState, NodeShape
 
+_CONDITION_TAINTS = "node.kubernetes.io/"
+"""Kubernetes taints nodes so that are not ready, not reachable or short of something, and takes the taint away."""
+
 
 def hardware_states(
     classes: Iterable[KindFact], nodes: Iterable[NodeFact], pods: Iterable[PodFact]
@@ -40,8 +43,8 @@ def tolerates(tolerations: Iterable[Toleration], taint: Taint) -> bool:
 
 def _state(fact: KindFact, nodes: list[NodeFact], foreign: dict[str, dict[str, float]]) -> HardwareState:
     spec = cast(HardwareClassSpec, fact.spec)
-    members = [node for node in nodes if _belongs(spec, node)]
-    mine = [node for node in members if node.ready and node.schedulable]
+    members = [node for node in nodes if _belongs(spec, node, but_for_conditions=True)]
+    mine = [node for node in members if node.ready and node.schedulable and _belongs(spec, node)]
     capacity = sum(node.allocatable.get(spec.resource_name, 0.0) for node in mine)
     cores = sum(node.allocatable.get("cpu", 0.0) for node in mine)
     return HardwareState(
@@ -66,7 +69,7 @@ def _shapes(spec: HardwareClassSpec, nodes: list[NodeFact]) -> tuple[NodeShape, 
     )
 
 
-def _belongs(spec: HardwareClassSpec, node: NodeFact) -> bool:
-    return spec.node_selector.items() <= node.labels.items() and all(
-        tolerates(spec.tolerations, taint) for taint in node.taints
-    )
+def _belongs(spec: HardwareClassSpec, node: NodeFact, *, but_for_conditions: bool = False) -> bool:
+    """Whether pods of the class may go onto the node; or might, once it is well again."""
+    taints = (t for t in node.taints if not (but_for_conditions and t.key.startswith(_CONDITION_TAINTS)))
+    return spec.node_selector.items() <= node.labels.items() and all(tolerates(spec.tolerations, t) for t in taints)

@@ -8,18 +8,19 @@ from typing import cast
 from trimtab.api.carbon import CARBON_SOURCE
 from trimtab.api.hardware import HARDWARE_CLASS
 from trimtab.kube.client import KubeClient
-from trimtab.kube.errors import KubeError
+from trimtab.kube.errors import Forbidden, KubeError, NotFound
 from trimtab.kube.paths import DEPLOYMENTS, JOBS, Resource, collection
 from trimtab.ledger.meter import MeterReading
 from trimtab.observe.assemble import (
     Children,
     open_account_start,
     policy_states,
+    scaler_states,
     serving_states,
     training_states,
     variant_states,
 )
-from trimtab.observe.cache import WATCHED, ClusterCache, ClusterView
+from trimtab.observe.cache import LISTED, WATCHED, ClusterCache, ClusterView
 from trimtab.observe.carbon_sources import CarbonSources
 from trimtab.observe.facts import WORKLOAD_LABEL, KindFact, NodeFact, PodFact, Rejected
 from trimtab.observe.hardware import hardware_states
@@ -67,6 +68,8 @@ class Observer:
             kube, settings.carbon_refresh_seconds, prometheus.url if prometheus else "", settings.tables_directory
         )
         self._reported: frozenset[Rejected] = frozenset()
+        self._others_listed_at: datetime | None = None
+        self._others_failed: dict[str, str] = {}
 
     def relist(self, now: datetime) -> None:
         """List every watched resource into the cache, which prunes what was deleted unseen.
@@ -80,8 +83,26 @@ class Observer:
                 self._list(resource, now)
             except KubeError as error:
                 failed = failed or error
+        self._list_others(now)
         if failed is not None:
             raise failed
+
+    def _list_others(self, now: datetime) -> None:
+        """List the kinds of others. They only serve to say conflicts: that one fails holds up nothing."""
+        self._others_listed_at = now
+        for resource in LISTED:
+            said = ""
+            try:
+                self._list(resource, now)
+            except NotFound:
+                self.cache.clear(resource, now)
+            except KubeError as error:
+                said = str(error)
+                if isinstance(error, Forbidden):
+                    self.cache.clear(resource, now)
+            if said and said != self._others_failed.get(resource.plural):
+                logger.warning("conflicts with %s cannot be seen: %s", resource.plural, said)
+            self._others_failed[resource.plural] = said
 
     def _list(self, resource: Resource, now: datetime) -> None:
         listed = self._kube.list(collection(resource), label_selector=_SELECTORS.get(resource, ""))
@@ -89,6 +110,9 @@ class Observer:
 
     def snapshot(self, now: datetime) -> Snapshot:
         """The world at `now`. What cannot be reached is said in the Snapshot; it is never an error."""
+        since = self._others_listed_at
+        if since is None or (now - since).total_seconds() >= self._settings.others_list_seconds:
+            self._list_others(now)
         view = self.cache.view()
         self._report(view.rejected)
         children = Children(view)
@@ -121,6 +145,7 @@ class Observer:
             training=training,
             serving=serving,
             variants=variant_states(view, children),
+            scalers=scaler_states(view),
         )
 
     def serving_metrics(self, snapshot: Snapshot, now: datetime) -> dict[str, ServingMetrics]:

@@ -13,6 +13,7 @@ from trimtab.observe.facts import (
     JobFact,
     Owner,
 )
+from trimtab.observe.foreign_writes import DEPLOYMENT_FIELDS, JOB_FIELDS, foreign_fields
 from trimtab.plan.snapshot import DeploymentState, JobState
 
 
@@ -80,7 +81,7 @@ def project_job(raw: dict[str, Any]) -> JobFact | None:
         started_at=instant(status.get("startTime")),
         completed_at=instant(status.get("completionTime")),
     )
-    return JobFact(owner, controller_uid(metadata), state)
+    return JobFact(owner, controller_uid(metadata), state, foreign_fields(metadata, JOB_FIELDS))
 
 
 def project_deployment(raw: dict[str, Any]) -> DeploymentFact | None:
@@ -99,7 +100,8 @@ def project_deployment(raw: dict[str, Any]) -> DeploymentFact | None:
         updated=status.get("updatedReplicas", 0),
         problem=_deployment_problem(conditions_of(status)),
     )
-    return DeploymentFact(owner, controller_uid(metadata), state)
+    foreign = foreign_fields(metadata, DEPLOYMENT_FIELDS)
+    return DeploymentFact(owner, controller_uid(metadata), state, metadata.get("uid", ""), foreign)
 
 
 def _deployment_problem(conditions: dict[str, dict[str, Any]]) -> str:

@@ -10,8 +10,10 @@ from trimtab.observe.project_children import project_deployment, project_job
 from trimtab.observe.project_kind import project_kind
 from trimtab.observe.project_node import project_node
 from trimtab.observe.project_pod import project_pod
+from trimtab.observe.project_scaler import project_horizontal, project_scaled_object, project_vertical
 
 JOBS, DEPLOYMENTS, PODS, NODES = "jobs", "deployments", "pods", "nodes"
+SCALERS, SCALED_OBJECTS, VERTICAL_SCALERS = "horizontalpodautoscalers", "scaledobjects", "verticalpodautoscalers"
 
 PROJECTORS: Mapping[str, Callable[[dict[str, Any]], Fact | None]] = {
     **{kind.plural: partial(project_kind, kind) for kind in KINDS},
@@ -19,8 +21,11 @@ PROJECTORS: Mapping[str, Callable[[dict[str, Any]], Fact | None]] = {
     DEPLOYMENTS: project_deployment,
     PODS: project_pod,
     NODES: project_node,
+    SCALERS: project_horizontal,
+    SCALED_OBJECTS: project_scaled_object,
+    VERTICAL_SCALERS: project_vertical,
 }
-"""Every resource that is watched, by plural name. A projector answers None for what is not trimtab's business."""
+"""Every resource that is observed, by plural name. A projector answers None for what is not trimtab's business."""
 
 
 def object_key(raw: dict[str, Any]) -> str:

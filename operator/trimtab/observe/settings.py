@@ -32,6 +32,8 @@ class ObserveSettings:
     """A carbon trace is read again from its ConfigMap at most this often, and so are tables."""
     tables_directory: str = ""
     """Where files that replace rows of the package's tables are; empty means that there are none."""
+    others_list_seconds: float = 30.0
+    """KEDA's and the Vertical Pod Autoscaler's objects are listed this often."""
     triton_port: int = 8001
     """gRPC port of the serving pods."""
     triton_timeout_seconds: float = 1.0

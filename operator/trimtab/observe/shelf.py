@@ -70,6 +70,15 @@ class Shelf:
         self._listed_version, self.listed = list_version, True
         return changed
 
+    def clear(self) -> bool:
+        """The resource itself is not there (any more): nothing of it is. Tells whether anything was."""
+        had = any(entry.fact is not None for entry in self._entries.values())
+        self._entries.clear()
+        self._uids.clear()
+        self._tombstones.clear()
+        self._listed_version, self.listed = 0, True
+        return had
+
     def get(self, key: str) -> Kept | None:
         """What is kept of the object of that key."""
         uid = self._uids.get(key)

@@ -15,6 +15,7 @@ from trimtab.plan.budget.shown import shown_policy
 from trimtab.plan.capacity import Capacity
 from trimtab.plan.carbon_conditions import carbon_source_conditions
 from trimtab.plan.conditions import condition
+from trimtab.plan.conflicts import serving_with_conflicts, training_with_conflicts
 from trimtab.plan.decisions import ConditionValue, ObjectConditions, Plan, TrainingDecision, VariantDecision
 from trimtab.plan.intensity import current_intensities, next_change, usable_series
 from trimtab.plan.policy import EffectivePolicy, applies, effective_policy, next_change_of
@@ -51,8 +52,8 @@ def plan(snapshot: Snapshot) -> Plan:
     workloads = [*(t.meta for t in snapshot.training), *(s.meta for s in snapshot.serving)]
     return Plan(
         taken_at=snapshot.taken_at,
-        training=training,
-        serving=serving,
+        training=training_with_conflicts(training, snapshot),
+        serving=serving_with_conflicts(serving, snapshot),
         variants=variants,
         policies=tuple(shown_policy(p, budgets.statuses[p.meta.key], snapshot.taken_at) for p in snapshot.policies),
         policy_workloads={p.meta.key: sum(applies(p, w) for w in workloads) for p in snapshot.policies},

@@ -13,13 +13,11 @@ from trimtab.plan.admission.findings import Finding, Severity, Verdict, verdict,
 from trimtab.plan.admission.policies import policy_findings
 from trimtab.plan.admission.serving import serving_findings
 from trimtab.plan.admission.training import training_findings
+from trimtab.plan.conflicts import KUEUE_QUEUE
 from trimtab.plan.policy import EffectivePolicy, effective_policy
 from trimtab.plan.snapshot import PolicyState, ServingState, Snapshot, TrainingState
 
 Judged = TrainingState | ServingState | PolicyState
-
-KUEUE_QUEUE = "kueue.x-k8s.io/queue-name"
-"""Kueue's label for what it shall queue."""
 
 
 def unknown(snapshot: Snapshot | None, now: datetime, stale_after: timedelta) -> Finding | None:

@@ -57,10 +57,10 @@ def _accuracy(state: ServingState, policy: EffectivePolicy, snapshot: Snapshot) 
         for name in missing
     ]
     floor, path = state.spec.targets.min_accuracy, "spec.targets.minAccuracy"
-    of_policy = getattr(policy, "min_accuracy", None) or 0.0
     source = f"the floor of {floor:g}"
-    if of_policy > floor:
-        floor, source = of_policy, f"the floor of {of_policy:g} that {' and '.join(policy.names)} set"
+    if policy.min_accuracy > floor:
+        floor = policy.min_accuracy
+        source = f"the floor of {floor:g} that its policies set ({', '.join(policy.names)})"
     measured = [(v.status.accuracy.value, v.meta.name, v.status.accuracy) for v in variants if v.status.accuracy]
     if not measured or max(measured)[0] >= floor:
         return findings
