@@ -49,6 +49,29 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name (.root.Chart.Version | replace
 {{- end -}}
 {{- end }}
 
+{{/* The Secret with the webhooks' certificates. */}}
+{{- define "trimtab.webhookSecret" -}}
+{{ include "trimtab.operator" . }}-webhook
+{{- end }}
+
+{{/* Where the operator finds, or puts, the webhooks' certificate. */}}
+{{- define "trimtab.webhookDirectory" -}}
+/var/run/trimtab-webhook
+{{- end }}
+
+{{/* What both webhooks have in common. */}}
+{{- define "trimtab.webhook" -}}
+failurePolicy: {{ .Values.admission.failurePolicy }}
+timeoutSeconds: {{ .Values.admission.timeoutSeconds }}
+sideEffects: None
+matchPolicy: Equivalent
+admissionReviewVersions: [v1]
+# Nothing is looked at in a namespace that says so.
+namespaceSelector:
+  matchExpressions:
+    - {key: trimtab.dev/admission, operator: NotIn, values: [ignore]}
+{{- end }}
+
 {{- define "trimtab.podSecurityContext" -}}
 runAsNonRoot: true
 runAsUser: 65532

@@ -20,8 +20,10 @@ from trimtab.handlers.parts import build_actuator, build_observer
 from trimtab.handlers.passes import PassCrashError, Passes
 from trimtab.handlers.settings import Settings, SettingsError, settings_from
 from trimtab.handlers.watching import add_login, kopf_settings, watch
+from trimtab.handlers.webhooks import add_admission, present_world
 from trimtab.kube.client import KubeClient
 from trimtab.observe.cache import WATCHED, ClusterCache
+from trimtab.plan.snapshot import Snapshot
 
 logger = logging.getLogger("trimtab")
 
@@ -64,11 +66,19 @@ async def operate(settings: Settings, kube: KubeClient) -> None:
         watch(registry, resource, cache, loop, utc_now)
     add_login(registry)
     add_probe(registry, loop, settings)
+    chosen = kopf_settings(settings)
+
+    def world() -> Snapshot | None:
+        return present_world(passes, cache)
+
+    beside = [
+        asyncio.create_task(task) for task in add_admission(settings, registry, chosen, kube, world, utc_now, metrics)
+    ]
     stop = asyncio.Event()
     watchers = asyncio.create_task(
         kopf.operator(
             registry=registry,
-            settings=kopf_settings(settings),
+            settings=chosen,
             standalone=True,
             clusterwide=True,
             liveness_endpoint=f"http://0.0.0.0:{settings.health_port}/healthz",
@@ -76,10 +86,11 @@ async def operate(settings: Settings, kube: KubeClient) -> None:
         )
     )
     deciding = asyncio.create_task(loop.run())
-    await asyncio.wait({watchers, deciding}, return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait({watchers, deciding, *beside}, return_when=asyncio.FIRST_COMPLETED)
     stop.set()
-    deciding.cancel()
-    for task in (deciding, watchers):
+    for task in (deciding, *beside):
+        task.cancel()
+    for task in (deciding, watchers, *beside):
         with contextlib.suppress(asyncio.CancelledError):
             await task
 

@@ -43,3 +43,5 @@ def configure_logging(level: str, form: str) -> None:
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     # kopf's own chatter about each watch event is of use only when it is debugged.
     logging.getLogger("kopf").setLevel(logging.DEBUG if level.lower() == "debug" else logging.WARNING)
+    # One line for each question of the API server would drown everything else.
+    logging.getLogger("aiohttp.access").setLevel(logging.DEBUG if level.lower() == "debug" else logging.WARNING)

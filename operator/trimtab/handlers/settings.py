@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 _LONGEST_SECONDS: Final = 86_400.0
 _HIGHEST_PORT: Final = 65_535
+_ADMISSION: Final = ("off", "self-signed", "files")
 
 
 class SettingsError(ValueError):
@@ -42,6 +43,21 @@ class Settings:
     """Port of /healthz."""
     snapshot_path: str = "/tmp/trimtab/snapshot.json"
     """Where the last Snapshot is kept: a bug report carries it, and `trimtab plan --snapshot` decides on it again."""
+    tables_directory: str = ""
+    """Where files `<table>.csv` are, whose rows replace those of the package's tables; empty means that there are none."""
+    admission: str = "off"
+    """off: no webhooks. self-signed: with certificates of the operator's own, in `webhook_secret`. files: with those in
+    `webhook_directory`, which somebody else renews."""
+    webhook_port: int = 9443
+    """Port of the admission webhooks."""
+    webhook_names: str = "trimtab-operator.trimtab-system.svc"
+    """What the API server calls the webhooks by, one or several with commas: a self-signed certificate is for these."""
+    webhook_secret: str = "trimtab-system/trimtab-operator-webhook"
+    """Secret with the self-signed certificates, as namespace/name."""
+    webhook_configuration: str = "trimtab-operator"
+    """Name of the ValidatingWebhookConfiguration and of the MutatingWebhookConfiguration."""
+    webhook_directory: str = "/tmp/trimtab/webhook"
+    """Where the server's certificate is: written there when self-signed, read from there with files."""
 
 
 def settings_from(environment: Mapping[str, str]) -> Settings:
@@ -63,11 +79,20 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         else:
             values[field.name] = _seconds(name, text, field.default)
     settings = Settings(**values)  # type: ignore[arg-type]
+    _check(settings)
+    return settings
+
+
+def _check(settings: Settings) -> None:
     if settings.prometheus_url and not _is_url(settings.prometheus_url):
         raise SettingsError(
             f"TRIMTAB_PROMETHEUS_URL={settings.prometheus_url!r} must be a URL such as http://prometheus:9090"
         )
-    return settings
+    if settings.admission not in _ADMISSION:
+        raise SettingsError(f"TRIMTAB_ADMISSION={settings.admission!r} must be one of {', '.join(_ADMISSION)}")
+    if settings.webhook_secret.count("/") != 1 or not all(settings.webhook_secret.split("/")):
+        example = Settings.webhook_secret
+        raise SettingsError(f"TRIMTAB_WEBHOOK_SECRET={settings.webhook_secret!r} must be like {example}")
 
 
 def _is_url(text: str) -> bool:
