@@ -24,6 +24,7 @@ def build_observer(settings: Settings, kube: KubeClient, cache: ClusterCache) ->
         training_window_seconds=max(20.0, 12 * scrape),
         metrics_stale_seconds=settings.metrics_stale_seconds,
         meter_lag_seconds=15.0 + 2 * scrape,
+        tables_directory=settings.tables_directory,
     )
     triton = TritonVersions(chosen.triton_port, chosen.triton_timeout_seconds, chosen.triton_parallel)
     prometheus = (
