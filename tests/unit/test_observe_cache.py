@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trimtab.kube.paths import JOBS, NODES, OWN, PODS
-from trimtab.observe.cache import WATCHED, ClusterCache
+from trimtab.observe.cache import LISTED, WATCHED, ClusterCache
 from trimtab.observe.facts import NodeFact
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -219,7 +219,7 @@ def test_children_of_others_are_not_kept_and_unreadable_objects_are_set_apart() 
 
 def test_synced_after_every_resource_was_listed_once_and_staleness_since_it_was_heard_of() -> None:
     cache = ClusterCache()
-    for resource in WATCHED:
+    for resource in (*WATCHED, *LISTED):
         assert not cache.synced()
         cache.replace(resource, [], "1", at=NOW)
     assert cache.synced()
