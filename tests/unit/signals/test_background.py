@@ -12,11 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trimtab.api.carbon import CarbonSourceSpec
-from trimtab.observe.signals.background import Held, SignalFetcher, failed, joined
+from trimtab.observe.signals.background import Held, SignalFetcher, failed, joined, merged
 from trimtab.observe.signals.live_series import live_series, newest_data
 from trimtab.observe.signals.signal import Reason, Signal, SignalError, series
 from trimtab.plan.intensity import intensity_at
-from trimtab.plan.intensity_forecast import own_forecast
 from trimtab.plan.snapshot import IntensityPoint
 
 NOW = datetime(2026, 11, 24, 14, 20, tzinfo=UTC)
@@ -211,7 +210,9 @@ def test_own_forecast_where_the_source_has_none(fetcher: SignalFetcher, source: 
 
 
 def seen(signal: Signal, fetched_at: datetime = NOW, error: SignalError | None = None, **more: Any) -> Held:
-    held = Held(spec(**more), signal=signal, fetched_at=fetched_at, tried_at=fetched_at, next_at=fetched_at + HOUR)
+    points = merged(signal, None)
+    again = fetched_at + HOUR
+    held = Held(spec(**more), signal, points=points, fetched_at=fetched_at, tried_at=fetched_at, next_at=again)
     return held if error is None else failed("gb", held, error, fetched_at)
 
 
@@ -299,4 +300,3 @@ def test_joining_keeps_all_and_prefers_the_later(a: list[tuple[int, float]], b: 
     assert {p.start: p.grams_per_kwh for p in whole} == {
         TOP + HOUR * at: grams for at, grams in {**dict(a), **dict(b)}.items() if at >= 10
     }
-    assert own_forecast(whole, HOUR) is None or len(whole) >= 18

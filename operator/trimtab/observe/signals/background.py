@@ -45,6 +45,8 @@ class Held:
     """What it gave last, with the history of earlier answers."""
     own: OwnForecast | None = None
     """The forecast from its past, where it gives none itself."""
+    points: tuple[IntensityPoint, ...] = ()
+    """Past and forecast as one series: made once for each fetch, since every pass looks at it."""
     fetched_at: datetime | None = None
     """When the last fetch that succeeded was begun."""
     failure: Failure | None = None
@@ -127,10 +129,12 @@ class SignalFetcher:
         own = None
         if before.spec.own_forecast and not signal.forecast and history:
             own = own_forecast(history, before.spec.forecast_horizon)
+        whole = replace(signal, history=history)
         return Held(
             spec=before.spec,
-            signal=replace(signal, history=history),
+            signal=whole,
             own=own,
+            points=merged(whole, own),
             fetched_at=now,
             tried_at=now,
             next_at=now + _spread(before.spec.refresh, name),
@@ -151,6 +155,16 @@ def failed(name: str, before: Held, error: SignalError, now: datetime) -> Held:
         tried_at=now,
         next_at=now + wait,
     )
+
+
+def merged(signal: Signal, own: OwnForecast | None) -> tuple[IntensityPoint, ...]:
+    """Past and forecast as one series; what was measured counts before what was expected."""
+    ahead = signal.forecast
+    if not ahead and own is not None and signal.history:
+        # The own forecast is hourly; what was measured may be finer, and reach into its first hour.
+        ahead = tuple(point for point in own.points if point.start > signal.history[-1].start)
+    points = {p.start: p for p in (*ahead, *signal.history)}
+    return tuple(points[start] for start in sorted(points))
 
 
 def joined(

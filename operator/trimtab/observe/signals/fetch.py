@@ -76,8 +76,8 @@ class LiveSources:
         except Forbidden as error:
             raise SignalError(
                 Reason.NO_KEY,
-                f"{name} may not be read by the operator: put it into carbon.secretNamespaces and carbon.secretNames of "
-                "the chart",
+                f"{name} may not be read by the operator: put it into carbon.secretNamespaces and carbon.secretNames "
+                "of the chart",
             ) from error
         except KubeError as error:
             raise SignalError(Reason.NO_KEY, f"{name} cannot be read: {error.message}") from error

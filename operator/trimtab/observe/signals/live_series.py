@@ -1,10 +1,11 @@
 """What was fetched from a source, as a series around the present. Pure."""
 
+from bisect import bisect_right
 from datetime import datetime, timedelta
 
 from trimtab.api.carbon import CarbonSourceSpec
 from trimtab.observe.carbon import Series
-from trimtab.observe.signals.background import Held, joined
+from trimtab.observe.signals.background import Held
 from trimtab.observe.signals.signal import Reason, Signal
 from trimtab.plan.snapshot import IntensityPoint
 
@@ -24,8 +25,7 @@ def live_series(spec: CarbonSourceSpec, held: Held, since: datetime, now: dateti
         problem = f"{held.failure.message}; {_next_try(held)}"
         return Series(problem=problem, reason=held.failure.reason, next_fetch=held.next_at)
     signal = held.signal
-    forecast = _ahead(signal, held)
-    points = _between(joined(forecast, signal.history, datetime.min.replace(tzinfo=now.tzinfo)), spec, since, now)
+    points = _between(held.points, spec, since, now)
     newest = newest_data(signal, held.fetched_at or now, now)
     problem, reason, note = _health(spec, held, newest, now)
     return Series(
@@ -52,21 +52,17 @@ def newest_data(signal: Signal, fetched_at: datetime, now: datetime) -> datetime
     return max(instants, default=None)
 
 
-def _ahead(signal: Signal, held: Held) -> tuple[IntensityPoint, ...]:
-    if signal.forecast or held.own is None:
-        return signal.forecast
-    # The own forecast is hourly; what was measured may be finer, and reach into its first hour.
-    last = signal.history[-1].start
-    return tuple(point for point in held.own.points if point.start > last)
-
-
 def _between(
     points: tuple[IntensityPoint, ...], spec: CarbonSourceSpec, since: datetime, now: datetime
 ) -> tuple[IntensityPoint, ...]:
     """From the point that is in force at `since` to the forecast's end."""
-    end = now + spec.forecast_horizon
-    first = max((index for index, point in enumerate(points) if point.start <= min(since, now)), default=0)
-    return tuple(point for point in points[first:] if point.start <= end)
+    first = bisect_right(points, min(since, now), key=_start) - 1
+    last = bisect_right(points, now + spec.forecast_horizon, key=_start)
+    return points[max(0, first) : last]
+
+
+def _start(point: IntensityPoint) -> datetime:
+    return point.start
 
 
 def _health(spec: CarbonSourceSpec, held: Held, newest: datetime | None, now: datetime) -> tuple[str, str, str]:

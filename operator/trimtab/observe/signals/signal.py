@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from functools import cached_property
 from itertools import pairwise
 from statistics import median
 from typing import Any
@@ -63,7 +64,7 @@ class Signal:
     note: str = ""
     """Something worth to know, such as that the plan of the account has no forecast."""
 
-    @property
+    @cached_property
     def step(self) -> timedelta:
         """Usual length of an interval; an hour where one point says nothing."""
         longest = max((self.history, self.forecast), key=len)
