@@ -124,7 +124,7 @@ class ElectricityMapsApi:
             zone,
             forecast,
         )
-        self.fallback_to_caller = False
+        self.fallback_to_caller, self.longest_horizon = False, 72
 
     def __call__(self, request: Request) -> Reply:
         if "auth-token" not in request.headers:
@@ -133,6 +133,7 @@ class ElectricityMapsApi:
             return Reply(403, b"Access denied", {"Content-Type": "text/html"})
         zone = request.query.get("zone")
         if zone != self.zone:
+            assert request.query["shouldUseFallbackCallerLookup"] == "false"
             if not self.fallback_to_caller:
                 return as_json({"error": f"Zone '{zone}' does not exist."}, 404)
             zone = "IE"  # "Auto fallback": where the caller seems to be.
@@ -144,9 +145,12 @@ class ElectricityMapsApi:
         if request.path.endswith("/carbon-intensity/forecast"):
             if not self.forecast:
                 return as_json({"error": "Not authorized for this endpoint or zone"}, 401)
-            ahead = [
-                {"carbonIntensity": 200 + hour, "datetime": _stamp(self.now + HOUR * hour)} for hour in range(0, 72)
-            ]
+            hours = int(request.query.get("horizonHours", "24"))
+            if hours not in (6, 24, 48, 72):
+                return as_json({"error": "horizonHours must be one of 6, 24, 48, 72"}, 400)
+            if hours > self.longest_horizon:
+                return as_json({"error": "Your plan does not include this horizon"}, 403)
+            ahead = [{"carbonIntensity": 200 + i, "datetime": _stamp(self.now + HOUR * i)} for i in range(hours)]
             return with_etag(as_json({"zone": zone, "forecast": ahead, "updatedAt": _stamp(self.now)}), request)
         return as_json({"error": "Not found"}, 404)
 

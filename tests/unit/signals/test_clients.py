@@ -27,6 +27,7 @@ from trimtab.observe.signals.watttime import WattTimeClient
 
 NOW = datetime(2026, 11, 24, 14, 47, 12, tzinfo=UTC)
 TOP = datetime(2026, 11, 24, 14, 0, tzinfo=UTC)
+TWO_DAYS = timedelta(hours=48)
 SECRET = {"namespace": "trimtab-system", "name": "carbon", "key": "token"}
 
 
@@ -52,12 +53,12 @@ def reason_of(error: pytest.ExceptionInfo[SignalError]) -> Reason:
 def test_electricity_maps_gives_the_past_day_and_a_forecast(http: Http) -> None:
     api = ElectricityMapsApi(NOW)
     with serving(api) as server:
-        signal = ElectricityMapsClient(http).fetch(electricity_maps(server.url), "DE", api.token, NOW)
+        signal = ElectricityMapsClient(http).fetch(electricity_maps(server.url), "DE", api.token, TWO_DAYS, NOW)
         assert {request.query["emissionFactorType"] for request in server.requests} == {"lifecycle"}
     assert len(signal.history) == 23, "an hour without a figure is passed over"
     assert (signal.history[-1].start, signal.history[-1].grams_per_kwh) == (TOP, 300.0)
     assert (signal.forecast[0].start, signal.forecast[0].grams_per_kwh) == (TOP, 200.0)
-    assert len(signal.forecast) == 72
+    assert len(signal.forecast) == 48
     assert (signal.forecast_made_at, signal.step, signal.note) == (TOP, HOUR, "")
     assert in_order(signal)
 
@@ -66,7 +67,11 @@ def test_electricity_maps_names_its_own_zone_and_factors(http: Http) -> None:
     api = ElectricityMapsApi(NOW, zone="US-CAL-CISO")
     source = {"zone": "US-CAL-CISO", "emissionFactors": "direct"}
     with serving(api) as server:
-        assert ElectricityMapsClient(http).fetch(electricity_maps(server.url, **source), "west", api.token, NOW).history
+        assert (
+            ElectricityMapsClient(http)
+            .fetch(electricity_maps(server.url, **source), "west", api.token, TWO_DAYS, NOW)
+            .history
+        )
         assert {request.query["emissionFactorType"] for request in server.requests} == {"direct"}
 
 
@@ -75,20 +80,32 @@ def test_electricity_maps_without_forecasts_in_the_plan_is_not_asked_for_them_ag
     with serving(api) as server:
         client, source = ElectricityMapsClient(http), electricity_maps(server.url)
         for _ in range(3):
-            signal = client.fetch(source, "DE", api.token, NOW)
+            signal = client.fetch(source, "DE", api.token, TWO_DAYS, NOW)
             assert signal.history
             assert not signal.forecast
             assert "forecast" in signal.note
-        assert len(server.asked("/v3/carbon-intensity/forecast")) == 1
+        assert len(server.asked("/v3/carbon-intensity/forecast")) == 2, "as far as wanted, and by default"
         api.forecast = True
-        assert not client.fetch(source, "DE", api.token, NOW + timedelta(hours=23)).forecast
-        assert client.fetch(source, "DE", api.token, NOW + timedelta(hours=25)).forecast
+        assert not client.fetch(source, "DE", api.token, TWO_DAYS, NOW + timedelta(hours=23)).forecast
+        assert client.fetch(source, "DE", api.token, TWO_DAYS, NOW + timedelta(hours=25)).forecast
+
+
+@pytest.mark.parametrize(("wanted", "longest", "given"), [(5, 72, 6), (30, 72, 48), (200, 72, 72), (48, 24, 24)])
+def test_electricity_maps_is_asked_as_far_as_wanted_and_its_plan_goes(
+    http: Http, wanted: int, longest: int, given: int
+) -> None:
+    api = ElectricityMapsApi(NOW)
+    api.longest_horizon = longest
+    with serving(api) as server:
+        source = electricity_maps(server.url)
+        signal = ElectricityMapsClient(http).fetch(source, "DE", api.token, timedelta(hours=wanted), NOW)
+    assert (len(signal.forecast), signal.note) == (given, "")
 
 
 def test_electricity_maps_forecast_in_trouble_leaves_the_past(http: Http) -> None:
     api = ElectricityMapsApi(NOW)
     with serving(lambda r: Reply(502) if r.path.endswith("forecast") else api(r)) as server:
-        signal = ElectricityMapsClient(http).fetch(electricity_maps(server.url), "DE", api.token, NOW)
+        signal = ElectricityMapsClient(http).fetch(electricity_maps(server.url), "DE", api.token, TWO_DAYS, NOW)
     assert signal.history
     assert "HTTP 502" in signal.note
 
@@ -98,12 +115,12 @@ def test_electricity_maps_refuses(http: Http) -> None:
     with serving(api) as server:
         client, source = ElectricityMapsClient(http), electricity_maps(server.url)
         with pytest.raises(SignalError, match="HTTP 403: Access denied") as wrong_key:
-            client.fetch(source, "DE", "not-the-key", NOW)
+            client.fetch(source, "DE", "not-the-key", TWO_DAYS, NOW)
         with pytest.raises(SignalError, match="Zone 'XX' does not exist") as wrong_zone:
-            client.fetch(source, "XX", api.token, NOW)
+            client.fetch(source, "XX", api.token, TWO_DAYS, NOW)
         api.fallback_to_caller = True
         with pytest.raises(SignalError, match="is of zone 'IE', not 'XX'") as elsewhere:
-            client.fetch(source, "XX", api.token, NOW)
+            client.fetch(source, "XX", api.token, TWO_DAYS, NOW)
     assert reason_of(wrong_key) is Reason.UNAUTHORIZED
     assert reason_of(wrong_zone) is reason_of(elsewhere) is Reason.NOT_FOUND
     assert "not-the-key" not in str(wrong_key.value)
@@ -126,13 +143,13 @@ def test_electricity_maps_refuses(http: Http) -> None:
 )
 def test_what_is_no_answer_of_electricity_maps_is_said(http: Http, body: Any) -> None:
     with serving(lambda _: as_json(body)) as server, pytest.raises(SignalError) as error:
-        ElectricityMapsClient(http).fetch(electricity_maps(server.url), "DE", "k", NOW)
+        ElectricityMapsClient(http).fetch(electricity_maps(server.url), "DE", "k", TWO_DAYS, NOW)
     assert reason_of(error) is Reason.BAD_ANSWER
 
 
 def test_no_figure_at_all_is_no_data(http: Http) -> None:
     with serving(lambda _: as_json({"zone": "DE", "history": []})) as server, pytest.raises(SignalError) as error:
-        ElectricityMapsClient(http).fetch(electricity_maps(server.url), "DE", "k", NOW)
+        ElectricityMapsClient(http).fetch(electricity_maps(server.url), "DE", "k", TWO_DAYS, NOW)
     assert reason_of(error) is Reason.NO_DATA
 
 

@@ -11,6 +11,8 @@ from trimtab.plan.snapshot import IntensityPoint
 
 _ASK_AGAIN_AFTER = timedelta(days=1)
 """A plan without forecasts is tried again after this: it may have been changed."""
+_HORIZONS_HOURS = (6, 24, 48, 72)
+"""What the API takes as `horizonHours`."""
 
 
 class ElectricityMapsClient:
@@ -20,15 +22,27 @@ class ElectricityMapsClient:
         self._http = http
         self._without_forecast: dict[tuple[str, str], datetime] = {}
 
-    def fetch(self, source: ElectricityMaps, zone: str, key: str, now: datetime) -> Signal:
+    def fetch(self, source: ElectricityMaps, zone: str, key: str, horizon: timedelta, now: datetime) -> Signal:
         """The zone's past day and forecast.
+
+        Args:
+            source: Zone, emission factors and address.
+            zone: The zone where the source names none.
+            key: The API key.
+            horizon: How far ahead is wanted.
+            now: The present.
 
         Raises:
             SignalError: when the past cannot be had; a forecast that fails is noted only.
         """
         zone = source.zone or zone
         base = f"{source.url.rstrip('/')}/carbon-intensity"
-        params = {"zone": zone, "emissionFactorType": source.emission_factors.value}
+        # Without the last one the API would answer for the place of the caller where it does not know the zone.
+        params = {
+            "zone": zone,
+            "emissionFactorType": source.emission_factors.value,
+            "shouldUseFallbackCallerLookup": "false",
+        }
         headers = {"auth-token": key}
         history = parse(self._http.get_json(f"{base}/history", params, headers), "history", zone)
         if not history:
@@ -36,14 +50,24 @@ class ElectricityMapsClient:
         if now < self._without_forecast.get((source.url, zone), now):
             return Signal(history=history, note="the account's plan has no forecast for this zone")
         try:
-            body = self._http.get_json(f"{base}/forecast", params, headers)
+            body = self._forecast(f"{base}/forecast", params, headers, horizon)
             forecast = parse(body, "forecast", zone)
+            made_at = time_of(body["updatedAt"], "updatedAt") if body.get("updatedAt") else None
         except SignalError as error:
             if error.reason is Reason.UNAUTHORIZED:
                 self._without_forecast[source.url, zone] = now + _ASK_AGAIN_AFTER
             return Signal(history=history, note=f"no forecast from the source: {error}")
-        made_at = time_of(body["updatedAt"], "updatedAt") if body.get("updatedAt") else None
         return Signal(history=history, forecast=forecast, forecast_made_at=made_at)
+
+    def _forecast(self, url: str, params: dict[str, str], headers: dict[str, str], horizon: timedelta) -> Any:
+        """The forecast as far ahead as is wanted; a plan that refuses that is asked for what it gives by default."""
+        hours = next((h for h in _HORIZONS_HOURS if h >= horizon / timedelta(hours=1)), _HORIZONS_HOURS[-1])
+        try:
+            return self._http.get_json(url, {**params, "horizonHours": str(hours)}, headers)
+        except SignalError as error:
+            if error.reason not in (Reason.UNAUTHORIZED, Reason.NOT_FOUND):
+                raise
+        return self._http.get_json(url, params, headers)
 
 
 def parse(body: Any, key: str, zone: str) -> tuple[IntensityPoint, ...]:

@@ -50,7 +50,8 @@ class LiveSources:
                 token = self._key(source.token) if source.token else ""
                 return prometheus_query.fetch(self._http, source, source.url or self._prometheus_url, token, now)
             case ElectricityMaps():
-                return self._electricity_maps.fetch(source, spec.zone, self._key(source.key), now)
+                key = self._key(source.key)
+                return self._electricity_maps.fetch(source, spec.zone, key, spec.forecast_horizon, now)
             case WattTime(login=login):
                 namespace, name = login.namespace, login.name
                 user, password = (
