@@ -191,7 +191,10 @@ class WattTimeApi:
             return as_json({"error": "Invalid region. Please check the region in your request and try again"}, 400)
         step = timedelta(minutes=5)
         if request.path == "/v3/forecast":
-            data = [{"point_time": (self.now + step * i).isoformat(), "value": 800.0 + i} for i in range(288)]
+            hours = int(request.query.get("horizon_hours", "24"))
+            if not 0 <= hours <= 72:
+                return as_json({"error": "horizon_hours must be between 0 and 72"}, 400)
+            data = [{"point_time": (self.now + step * i).isoformat(), "value": 800.0 + i} for i in range(12 * hours)]
             return as_json({"data": data, "meta": self._meta(request, generated_at=self.now.isoformat())})
         if request.path == "/v3/historical":
             if not self.historical:

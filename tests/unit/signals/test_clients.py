@@ -161,11 +161,12 @@ def test_watttime_gives_grams_from_pounds(http: Http) -> None:
     api = WattTimeApi(NOW)
     with serving(api) as server:
         client, source = WattTimeClient(http), watttime(server.url, region="CAISO_NORTH")
-        signal = client.fetch(source, "west", api.user, api.password, NOW)
-        assert client.fetch(source, "west", api.user, api.password, NOW + timedelta(minutes=5)).forecast
+        signal = client.fetch(source, "west", (api.user, api.password), TWO_DAYS, NOW)
+        assert client.fetch(source, "west", (api.user, api.password), TWO_DAYS, NOW + timedelta(minutes=5)).forecast
         assert api.logins == 1, "a token is used again"
         assert {r.query["signal_type"] for r in server.requests if r.query} == {"co2_moer"}
     assert signal.forecast[0].grams_per_kwh == pytest.approx(800 * 0.45359237)
+    assert len(signal.forecast) == 48 * 12
     assert signal.history[0].grams_per_kwh == pytest.approx(700 * 0.45359237)
     assert signal.forecast_made_at == datetime(2026, 11, 24, 14, 45, tzinfo=UTC)
     assert signal.step == timedelta(minutes=5)
@@ -176,11 +177,11 @@ def test_watttime_logs_in_again_when_a_token_has_ended(http: Http) -> None:
     api = WattTimeApi(NOW)
     with serving(api) as server:
         client, source = WattTimeClient(http), watttime(server.url)
-        client.fetch(source, "CAISO_NORTH", api.user, api.password, NOW)
+        client.fetch(source, "CAISO_NORTH", (api.user, api.password), TWO_DAYS, NOW)
         api.token = "jwt-bbbb"
-        assert client.fetch(source, "CAISO_NORTH", api.user, api.password, NOW).forecast
+        assert client.fetch(source, "CAISO_NORTH", (api.user, api.password), TWO_DAYS, NOW).forecast
         assert api.logins == 2
-        client.fetch(source, "CAISO_NORTH", api.user, api.password, NOW + timedelta(minutes=26))
+        client.fetch(source, "CAISO_NORTH", (api.user, api.password), TWO_DAYS, NOW + timedelta(minutes=26))
         assert api.logins == 3
 
 
@@ -188,7 +189,9 @@ def test_watttime_without_history_in_the_plan_still_forecasts(http: Http) -> Non
     api = WattTimeApi(NOW)
     api.historical = False
     with serving(api) as server:
-        signal = WattTimeClient(http).fetch(watttime(server.url), "CAISO_NORTH", api.user, api.password, NOW)
+        signal = WattTimeClient(http).fetch(
+            watttime(server.url), "CAISO_NORTH", (api.user, api.password), TWO_DAYS, NOW
+        )
     assert signal.forecast
     assert not signal.history
     assert "no history" in signal.note
@@ -199,12 +202,12 @@ def test_watttime_refuses(http: Http) -> None:
     with serving(api) as server:
         client, source = WattTimeClient(http), watttime(server.url)
         with pytest.raises(SignalError, match="/login: HTTP 403") as wrong_password:
-            client.fetch(source, "CAISO_NORTH", api.user, "guessed-word", NOW)
+            client.fetch(source, "CAISO_NORTH", (api.user, "guessed-word"), TWO_DAYS, NOW)
         with pytest.raises(SignalError, match="Invalid region") as wrong_region:
-            client.fetch(source, "MOON", api.user, api.password, NOW)
+            client.fetch(source, "MOON", (api.user, api.password), TWO_DAYS, NOW)
         api.units = "tons_per_year"
         with pytest.raises(SignalError, match="'tons_per_year', which is not known") as wrong_units:
-            client.fetch(source, "CAISO_NORTH", api.user, api.password, NOW)
+            client.fetch(source, "CAISO_NORTH", (api.user, api.password), TWO_DAYS, NOW)
     assert "guessed-word" not in str(wrong_password.value)
     reasons = [reason_of(error) for error in (wrong_password, wrong_region, wrong_units)]
     assert reasons == [Reason.UNAUTHORIZED, Reason.NOT_FOUND, Reason.BAD_ANSWER]
@@ -215,7 +218,7 @@ def test_watttime_that_keeps_refusing_its_own_tokens_is_not_asked_for_ever(http:
         serving(lambda r: as_json({"token": "t-1234"}) if r.path == "/login" else as_json({}, 401)) as server,
         pytest.raises(SignalError) as error,
     ):
-        WattTimeClient(http).fetch(watttime(server.url), "X", "u", "p", NOW)
+        WattTimeClient(http).fetch(watttime(server.url), "X", ("u", "p"), TWO_DAYS, NOW)
     assert reason_of(error) is Reason.UNAUTHORIZED
     assert len(server.requests) == 2
 

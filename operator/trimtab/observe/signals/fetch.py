@@ -58,7 +58,7 @@ class LiveSources:
                     self._key(SecretKey(namespace=namespace, name=name, key=key))
                     for key in (login.username_key, login.password_key)
                 )
-                return self._watttime.fetch(source, spec.zone, user, password, now)
+                return self._watttime.fetch(source, spec.zone, (user, password), spec.forecast_horizon, now)
             case UKCarbonIntensity():
                 return uk_carbon_intensity.fetch(self._http, source, now)
             case CarbonAwareSDK():

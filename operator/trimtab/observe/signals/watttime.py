@@ -1,5 +1,6 @@
 """WattTime, version 3: the forecast of marginal or average emissions, and the last day of it."""
 
+import math
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from threading import Lock
@@ -14,6 +15,8 @@ _GRAMS_PER_KWH: Final = {"lbs_co2_per_mwh": 0.453_592_37, "kg_co2_per_mwh": 1.0,
 _TOKEN_LASTS = timedelta(minutes=25)
 """WattTime's tokens last for 30 minutes."""
 _HISTORY = timedelta(days=1)
+_LONGEST_HOURS = 72
+"""What `horizon_hours` may be at most."""
 
 
 class WattTimeClient:
@@ -24,22 +27,30 @@ class WattTimeClient:
         self._lock = Lock()
         self._tokens: dict[tuple[str, str, str], tuple[str, datetime]] = {}
 
-    def fetch(self, source: WattTime, zone: str, username: str, password: str, now: datetime) -> Signal:
+    def fetch(self, source: WattTime, zone: str, login: tuple[str, str], horizon: timedelta, now: datetime) -> Signal:
         """The region's forecast and past day.
+
+        Args:
+            source: Region, signal and address.
+            zone: The region where the source names none.
+            login: Name and password of the account.
+            horizon: How far ahead is wanted; three days at most are given.
+            now: The present.
 
         Raises:
             SignalError: when the forecast cannot be had; the past is left out where the plan does not include it.
         """
-        login = (source.url.rstrip("/"), username, password)
+        account = (source.url.rstrip("/"), *login)
         params = {"region": source.region or zone, "signal_type": source.signal.value}
-        forecast, made_at = parse(self._get("/v3/forecast", params, login, now), "the forecast of WattTime")
+        ahead = {**params, "horizon_hours": str(min(_LONGEST_HOURS, math.ceil(horizon / timedelta(hours=1))))}
+        forecast, made_at = parse(self._get("/v3/forecast", ahead, account, now), "the forecast of WattTime")
         if not forecast:
             raise SignalError(Reason.NO_DATA, f"WattTime has no forecast for region {params['region']!r}")
         # Whole half hours, so that a request repeats itself and the cache can answer it.
         end = now.replace(minute=now.minute // 30 * 30, second=0, microsecond=0)
         span = {"start": (end - _HISTORY).isoformat(), "end": end.isoformat()}
         try:
-            history, _ = parse(self._get("/v3/historical", {**params, **span}, login, now), "the history of WattTime")
+            history, _ = parse(self._get("/v3/historical", {**params, **span}, account, now), "the history of WattTime")
         except SignalError as error:
             return Signal(forecast=forecast, forecast_made_at=made_at, note=f"no history from the source: {error}")
         return Signal(history=history, forecast=forecast, forecast_made_at=made_at)
