@@ -206,6 +206,22 @@ def test_own_forecast_where_the_source_has_none(fetcher: SignalFetcher, source: 
     assert own.points[-1].start <= NOW + timedelta(hours=48)
 
 
+def test_a_forecast_that_fails_does_not_cost_the_data(
+    fetcher: SignalFetcher, source: Source, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: Any) -> None:
+        raise ArithmeticError("SVD did not converge")
+
+    monkeypatch.setattr("trimtab.observe.signals.background.own_forecast", broken)
+    source.gate.set()
+    fetcher.look("gb", spec(), NOW)
+    settle(fetcher)
+    shown = live_series(spec(), fetcher.look("gb", spec(), NOW), NOW, NOW)
+    assert (shown.problem, len(shown.points)) == ("", 1)
+    assert shown.note == "its own forecast failed: ArithmeticError, see the operator's log"
+    assert "SVD did not converge" in caplog.text
+
+
 # What is shown of it.
 
 

@@ -126,10 +126,15 @@ class SignalFetcher:
     def _succeeded(self, name: str, before: Held, signal: Signal, now: datetime) -> Held:
         earlier = before.signal.history if before.signal else ()
         history = joined(earlier, signal.history, now - LONGEST_HISTORY)
-        own = None
+        own, note = None, signal.note
         if before.spec.own_forecast and not signal.forecast and history:
-            own = own_forecast(history, before.spec.forecast_horizon)
-        whole = replace(signal, history=history)
+            try:
+                own = own_forecast(history, before.spec.forecast_horizon)
+            except Exception as error:
+                # What was measured counts all the same: a model that does not fit must not cost it.
+                logger.exception("CarbonSource %s: its own forecast failed", name)
+                note = f"{note}; its own forecast failed: {type(error).__name__}, see the operator's log".lstrip("; ")
+        whole = replace(signal, history=history, note=note)
         return Held(
             spec=before.spec,
             signal=whole,
