@@ -237,3 +237,27 @@ def test_the_same_seed_gives_the_same_run(scene: tuple[Requests, list[ServingOpt
     one, two = run_scene(scene), run_scene(scene)
     assert (one.latency_seconds == two.latency_seconds).all()
     assert (one.joules == two.joules).all()
+
+
+def too_many(factor: float, seconds: float) -> Requests:
+    """More than a server of one request a second can do for a while, then less."""
+    first = np.arange(0.0, seconds, 1.0 / factor)
+    after = np.arange(seconds, 6.0 * seconds, 2.0)
+    arrivals = np.concatenate((first, after))
+    ones = np.ones(len(arrivals), dtype=np.int64)
+    return Requests(arrivals, ones, ones)
+
+
+@pytest.mark.parametrize("speed", [single(1.0, 0.0), TokenSpeed((1, 2), (1.0, 1.0), (1, 2), (0.1, 0.1), 2)])
+def test_late_requests_served_last_make_only_the_surplus_late(speed: Speed) -> None:
+    requests = too_many(1.25, 200.0)
+    in_order = simulate(requests, [option(speed)], Static(0, 1), Setting(4.0, 0.95))
+    late_last = simulate(requests, [option(speed)], Static(0, 1), Setting(4.0, 0.95, queue_timeout_seconds=3.0))
+    surplus = (1.25 - 1.0) * 200.0
+    late = [int((run.latency_seconds > 4.0).sum()) for run in (in_order, late_last)]
+    assert late[0] > 2.5 * surplus
+    assert 0.7 * surplus < late[1] < 1.3 * surplus
+    # Nothing is lost, and those few pay with their wait.
+    assert np.isfinite(late_last.latency_seconds).all()
+    assert late_last.latency_seconds.max() > in_order.latency_seconds.max()
+    assert late_last.ended == in_order.ended == len(requests)

@@ -2,6 +2,7 @@
 
 import typer
 
+from trimtab.cli.simulate.budgets import budgets
 from trimtab.cli.simulate.serving import serving
 from trimtab.cli.simulate.training import training
 
@@ -10,3 +11,4 @@ app = typer.Typer(
 )
 app.command()(training)
 app.command()(serving)
+app.command()(budgets)

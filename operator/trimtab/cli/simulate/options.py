@@ -40,6 +40,14 @@ class ArrivalFormat(StrEnum):
     timestamps = "timestamps"
 
 
+class QueueOrder(StrEnum):
+    """In which order servers take the requests that wait."""
+
+    as_deployed = "as-deployed"
+    late_last = "late-last"
+    in_order = "in-order"
+
+
 def _finite(value: float | None) -> float | None:
     """Click's ranges let NaN and infinity pass."""
     if value is not None and not math.isfinite(value):
@@ -147,6 +155,14 @@ Profiles = Annotated[
         help="Speed, accuracy, power and price of the variants: YAML or JSON, Splitwise's perf_model.csv, or a CSV of "
         "Triton Model Analyzer.",
         rich_help_panel=_HARDWARE,
+    ),
+]
+Queues = Annotated[
+    QueueOrder,
+    typer.Option(
+        help="as-deployed: trimtab serves requests that are late already last, baselines serve in order;"
+        " late-last, in-order: all of them do.",
+        rich_help_panel=_LOAD,
     ),
 ]
 IntervalSeconds = Annotated[

@@ -5,7 +5,7 @@ import typer
 
 from trimtab.cli.simulate.common import chosen_policies, command_line, prepared_folder, read_series, write_report
 from trimtab.simulate.report.facts import RunFacts
-from trimtab.simulate.serving.run import POLICIES, REFERENCE, ServingRun, run_serving
+from trimtab.simulate.serving.run import POLICIES, REFERENCE, Queues, ServingRun, run_serving
 
 
 def replay_requests(context: typer.Context) -> None:
@@ -32,6 +32,7 @@ def replay_requests(context: typer.Context) -> None:
         start_hour=options["start"],
         usd_per_tonne=options["carbon_price"],
         interval_seconds=options["interval_seconds"],
+        queues=Queues(options["queues"].value),
         policies=names,
         seed=options["seed"],
     )
@@ -57,6 +58,7 @@ def _settings(run: ServingRun) -> tuple[tuple[str, str], ...]:
         ("load", f"{run.scale:g} times that of the trace"),
         ("latency target", f"{target}, for {run.percentile:g} % of requests"),
         ("least accuracy", f"{run.min_accuracy:g}"),
+        ("queues of servers", run.queues.value),
         ("control interval", f"{run.interval_seconds:g} s"),
         ("carbon price", f"{run.usd_per_tonne:g} USD a tonne"),
     )

@@ -5,11 +5,12 @@ Poisson arrivals of the trace's requests.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
 
+from trimtab.plan.fleet.queue_rule import queue_timeout_seconds
 from trimtab.simulate.inputs.profiles import BatchSpeed, ServingOption, TokenSpeed
 from trimtab.simulate.serving.engine import Run, Setting, attainment, simulate
 from trimtab.simulate.serving.policies.static import Static
@@ -55,6 +56,11 @@ class Bench:
         self.usd_per_gram = usd_per_gram
         self.load_test = cache(self._load_test)
         self.constant = cache(self._constant)
+
+    def late_last(self) -> "Bench":
+        """The same, where requests that have waited for too long are served last, as trimtab sets its servers up."""
+        setting = replace(self.setting, queue_timeout_seconds=queue_timeout_seconds(self.setting.slo_seconds))
+        return Bench(self.requests, self.options, setting, self.usd_per_gram)
 
     @property
     def seconds(self) -> float:

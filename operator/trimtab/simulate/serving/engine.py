@@ -35,6 +35,8 @@ class Setting:
     interval_seconds: float = 10.0
     """Control interval: how often figures are taken, and most policies are asked."""
     seed: int = 0
+    queue_timeout_seconds: float | None = None
+    """A request that has waited for so long goes behind the others of its replica; None serves all in order."""
     grams_per_kwh: FloatArray | None = None
     """Carbon intensity in each hour from the start; the last holds on."""
     before: FloatArray = field(default_factory=lambda: np.zeros(0))
@@ -110,7 +112,7 @@ class _Simulation:
         intervals = max(math.ceil((requests.seconds[-1] + 1e-9) / setting.interval_seconds), 1) if count else 1
         self._horizon = intervals * setting.interval_seconds
         self._ledger = Ledger(intervals, setting.interval_seconds)
-        self._fleet = Fleet(options, self._ledger, setting.seed)
+        self._fleet = Fleet(options, self._ledger, setting.seed, setting.queue_timeout_seconds)
         bins = (requests.seconds // setting.interval_seconds).astype(np.int64)
         self._rates: FloatArray = (
             np.bincount(np.minimum(bins, intervals - 1), minlength=intervals) / setting.interval_seconds

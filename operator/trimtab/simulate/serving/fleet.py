@@ -57,7 +57,14 @@ class Fleet:
     running replica can load the new variant (same hardware and units), it does, and serves its own until then.
     """
 
-    def __init__(self, options: Sequence[ServingOption], ledger: Ledger, seed: int) -> None:
+    def __init__(
+        self,
+        options: Sequence[ServingOption],
+        ledger: Ledger,
+        seed: int,
+        queue_timeout_seconds: float | None = None,
+    ) -> None:
+        self._queue_timeout_seconds = queue_timeout_seconds
         self.options = tuple(options)
         self.ledger = ledger
         self.replicas: list[Replica] = []
@@ -121,9 +128,10 @@ class Fleet:
         option = self.options[index]
         replica: Replica
         if isinstance(option.speed, TokenSpeed):
-            replica = TokenReplica(index, option, now)
+            replica = TokenReplica(index, option, now, self._queue_timeout_seconds)
         else:
-            replica = BatchReplica(index, option, now, self._factors(option.speed.variability))
+            factor = self._factors(option.speed.variability)
+            replica = BatchReplica(index, option, now, factor, self._queue_timeout_seconds)
         self.replicas.append(replica)
         if seconds <= 0:
             self.on_ready(replica, now)

@@ -10,10 +10,10 @@ A sequence holds a slot from the start of its prefill to its last token. The fir
 
 import heapq
 import math
-from collections import deque
 from collections.abc import Callable
 
 from trimtab.simulate.inputs.profiles import BatchSpeed, ServingOption, TokenSpeed
+from trimtab.simulate.serving.waiting import WaitingQueue
 
 _EPSILON = 1e-9
 
@@ -90,10 +90,13 @@ class TokenReplica(Replica):
 
     __slots__ = ("_heap", "_prefill", "_prefill_end", "_progress", "_queue", "_queued_seconds", "_slots", "_steps")
 
-    def __init__(self, option_index: int, option: ServingOption, now: float) -> None:
+    def __init__(
+        self, option_index: int, option: ServingOption, now: float, queue_timeout_seconds: float | None = None
+    ) -> None:
         super().__init__(option_index, option, now)
-        self._queue: deque[tuple[int, float, int]] = deque()
+        self._queue: WaitingQueue[tuple[int, float, int]] = WaitingQueue(queue_timeout_seconds)
         self._queued_seconds = 0.0
+        """Prefill of those that are still in time: a new request waits for these only."""
         self._prefill: tuple[int, float, int] | None = None
         self._prefill_end = math.inf
         self._heap: list[tuple[float, int]] = []
@@ -117,7 +120,7 @@ class TokenReplica(Replica):
         if self._prefill is None and len(self._heap) < self._slots:
             return -1.0 + len(self._heap) / self._slots
         free_at = self._queued_seconds + (self._prefill_end if self._prefill is not None else self.clock)
-        excess = len(self._heap) + len(self._queue) + (self._prefill is not None) + 1 - self._slots
+        excess = len(self._heap) + self._queue.in_time + (self._prefill is not None) + 1 - self._slots
         if excess > 0 and self._heap:
             # It must wait for sequences to end: about as long as their share of the rest of the longest one.
             left = max(self._heap[0][0], self._heap[-1][0]) - self._progress
@@ -127,15 +130,18 @@ class TokenReplica(Replica):
     def accept(self, now: float, request: int, prefill: float, tokens: int) -> None:
         """See `Replica`."""
         self.advance(now)
-        self._queue.append((request, prefill, tokens))
+        self._queue.push(now, (request, prefill, tokens))
         self._queued_seconds += prefill
         self.in_flight += 1
         self._begin(now)
 
     def _begin(self, now: float) -> None:
-        if self._prefill is None and self._queue and len(self._heap) < self._slots:
-            self._prefill = self._queue.popleft()
-            self._queued_seconds -= self._prefill[1]
+        if self._prefill is not None or len(self._heap) >= self._slots:
+            return
+        self._queued_seconds -= sum(prefill for _, prefill, _ in self._queue.expire(now))
+        if self._queue:
+            self._prefill, in_time = self._queue.pop()
+            self._queued_seconds -= self._prefill[1] if in_time else 0.0
             self._prefill_end = now + self._prefill[1]
 
     def next_seconds(self) -> float:
@@ -189,9 +195,16 @@ class BatchReplica(Replica):
 
     __slots__ = ("_delay", "_executing", "_factor", "_instances", "_most", "_overhead", "_queue", "_times")
 
-    def __init__(self, option_index: int, option: ServingOption, now: float, factor: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        option_index: int,
+        option: ServingOption,
+        now: float,
+        factor: Callable[[], float],
+        queue_timeout_seconds: float | None = None,
+    ) -> None:
         super().__init__(option_index, option, now)
-        self._queue: deque[tuple[float, int]] = deque()
+        self._queue: WaitingQueue[int] = WaitingQueue(queue_timeout_seconds)
         self._executing: list[tuple[float, int, list[int]]] = []
         self._factor = factor
         self._set_speed(option)
@@ -217,25 +230,27 @@ class BatchReplica(Replica):
     def accept(self, now: float, request: int, prefill: float, tokens: int) -> None:
         """See `Replica`."""
         self.advance(now)
-        self._queue.append((now, request))
+        self._queue.push(now, request)
         self.in_flight += 1
         self._begin(now)
 
     def _begin(self, now: float) -> None:
         while self._queue and len(self._executing) < self._instances:
-            full = len(self._queue) >= self._most
-            if not full and now < self._queue[0][0] + self._delay - _EPSILON:
+            self._queue.expire(now)
+            full, oldest = len(self._queue) >= self._most, self._queue.oldest_arrival
+            if not full and oldest is not None and now < oldest + self._delay - _EPSILON:
                 return
             size = min(len(self._queue), self._most)
-            batch = [self._queue.popleft()[1] for _ in range(size)]
+            batch = [self._queue.pop()[0] for _ in range(size)]
             end = now + self._times[size] * self._factor()
             heapq.heappush(self._executing, (end, batch[0], batch))
 
     def next_seconds(self) -> float:
         """See `Replica`."""
         ends = self._executing[0][0] if self._executing else math.inf
-        if self._queue and len(self._executing) < self._instances:
-            return min(ends, self._queue[0][0] + self._delay)
+        oldest = self._queue.oldest_arrival
+        if oldest is not None and len(self._executing) < self._instances:
+            return min(ends, oldest + self._delay)
         return ends
 
     def step(self, now: float) -> tuple[Finished, list[int]]:

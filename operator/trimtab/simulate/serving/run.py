@@ -14,7 +14,7 @@ from trimtab.simulate.inputs.table import InputError
 from trimtab.simulate.progress import track
 from trimtab.simulate.results import PolicyResult
 from trimtab.simulate.serving.bench import Bench
-from trimtab.simulate.serving.contest import BASELINES, Contest
+from trimtab.simulate.serving.contest import BASELINES, Contest, Queues
 from trimtab.simulate.serving.engine import Setting
 from trimtab.simulate.serving.requests import Requests, idle_latency_seconds
 
@@ -59,6 +59,8 @@ class ServingRun:
     """Price of carbon."""
     interval_seconds: float = 10.0
     """Control interval."""
+    queues: Queues = Queues.AS_DEPLOYED
+    """In which order servers take what waits."""
     policies: tuple[str, ...] = POLICIES
     seed: int = 0
 
@@ -110,7 +112,7 @@ def prepare(options: ServingRun, arrivals: Arrivals, profiles: ServingProfiles) 
     what = "time to the first token" if profiles.tokens else "latency of a request"
     notes.append(f"Target: {options.percentile:g} % of requests within {slo_seconds * 1e3:g} ms ({what}).")
     bench = Bench(requests, profiles.options, setting, options.usd_per_tonne / _GRAMS_PER_TONNE)
-    return Contest(bench, tuple(candidates), tuple(notes))
+    return Contest(bench, tuple(candidates), tuple(notes), options.queues)
 
 
 def _before(requests_per_second: float, options: ServingRun) -> np.typing.NDArray[np.float64]:
@@ -160,4 +162,14 @@ def _intensity(options: ServingRun, last_seconds: float) -> np.typing.NDArray[np
     return series[options.start_hour : options.start_hour + hours]
 
 
-__all__ = ["OPTIMUM", "POLICIES", "REFERENCE", "TRIMTAB", "InputError", "ServingRun", "prepare", "run_serving"]
+__all__ = [
+    "OPTIMUM",
+    "POLICIES",
+    "REFERENCE",
+    "TRIMTAB",
+    "InputError",
+    "Queues",
+    "ServingRun",
+    "prepare",
+    "run_serving",
+]

@@ -1,0 +1,107 @@
+"""`trimtab simulate budgets`: months under budgets of cost, energy and carbon."""
+
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from trimtab.cli.simulate import options as of
+from trimtab.cli.simulate.common import fail, need_extra, prepared_folder, read_series, said_errors
+
+if TYPE_CHECKING:
+    from trimtab.simulate.budgets.study import StudyRow
+
+
+class Period(StrEnum):
+    """Periods that end."""
+
+    Day = "Day"
+    Week = "Week"
+    Month = "Month"
+
+
+def budgets(
+    jobs: of.Jobs,
+    carbon: Annotated[Path, typer.Option(help="Hourly carbon intensity (CSV).")],
+    requests: Annotated[Path, typer.Option(help="Azure trace of requests (CSV), stretched over a day.")],
+    out: of.Out,
+    carbon_column: of.CarbonColumn = None,
+    scaling: of.Scaling = None,
+    hours: Annotated[float, typer.Option(min=1, help="How long to simulate (h).")] = 4000.0,
+    period: Annotated[Period, typer.Option(help="Of the budgets.")] = Period.Month,
+    shares: Annotated[str, typer.Option(help="Limits, over what is spent without a budget.")] = "0.4,0.7,0.9",
+    units: Annotated[str, typer.Option(help="What is budgeted: cost, energy, carbon.")] = "cost,energy,carbon",
+    roll_over: Annotated[float, typer.Option(min=0, max=1, help="Share of the unused that is carried over.")] = 0.0,
+    every: Annotated[int, typer.Option(min=1, help="Take every so many-th job of the trace.")] = 5,
+    seed: of.Seed = 0,
+) -> None:
+    """Replay jobs and services under budgets, with the operator's own enforcement and a meter that lags.
+
+    Prints how much was spent at most and used at least, over the limit, and whether anybody was stopped too early.
+    """
+    need_extra()
+    from trimtab.simulate.budgets import study as of_budgets
+    from trimtab.simulate.budgets.run import BudgetRun
+    from trimtab.simulate.budgets.world import Scaling, Unit
+    from trimtab.simulate.inputs.arrivals import read_azure
+    from trimtab.simulate.inputs.training_jobs import read_gaia, read_scaling
+
+    try:
+        limits = [float(text) for text in shares.split(",")]
+        counted = [Unit(text.strip()) for text in units.split(",")]
+    except ValueError as error:
+        fail(f"{error}; write for example --shares 0.4,0.7 --units cost,carbon")
+    if any(not 0.0 < limit < 10.0 for limit in limits):
+        fail(f"--shares {shares}: give numbers above 0, such as 0.4,0.7")
+    prepared_folder(out)
+    with said_errors():
+        narrow = Scaling()
+        if scaling is not None:
+            profile = read_scaling(scaling)
+            widest = min(4, len(profile.speed))
+            narrow = Scaling(
+                1.0 / widest,
+                float(profile.speed[0] / profile.speed[widest - 1]),
+                float(profile.power[0] / profile.power[widest - 1]),
+            )
+        base = BudgetRun(
+            jobs=of_budgets.every(read_gaia(jobs), every),
+            intensity=read_series(carbon, carbon_column, 0).grams_per_kwh,
+            load=of_budgets.day_of_load(read_azure(requests)),
+            unit=Unit.COST,
+            hours=hours,
+            limit=1.0,
+            period=period.value,
+            roll_over=roll_over,
+            narrow=narrow,
+            seed=seed,
+        )
+        rows = []
+        for row in of_budgets.study(base, counted, limits):
+            rows.append(row)
+            typer.echo(f"{row.unit} at {row.share:g} of the unconstrained: done", err=True)
+    (out / "result.json").write_text(json.dumps([row.to_json() for row in rows], indent=2), encoding="utf-8")
+    Console().print(_table(rows, period.value))
+
+
+def _table(rows: "list[StudyRow]", period: str) -> Table:
+    table = Table(
+        "budget", "limit", f"{period.lower()}s", "most spent", "least used when work was refused",
+        "least used or kept at the first refusal", "time with refusals", "stopped too early", "jobs finished",
+        title="Budgets, shares of the limit",
+    )  # fmt: skip
+    for row in rows:
+        table.add_row(
+            row.unit.value, f"{row.share:g} x", str(row.periods), f"{row.most_spent:.4f}",
+            _share(row.least_used_when_refused), _share(row.least_before_refusal), f"{row.refused_share:.1%}",
+            str(row.early_stops), f"{row.finished_share:.1%}",
+        )  # fmt: skip
+    return table
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
