@@ -127,7 +127,7 @@ class CarbonSourceStatus(StatusModel):
     trace_time: datetime | None = None
     """Start of the interval of the trace that is in force."""
     newest_data: datetime | None = None
-    """How far what was measured reaches, or when the forecast was made that covers the present."""
+    """The end of the last interval that was measured, or when the forecast was made that covers the present."""
     forecast_until: datetime | None = None
     """How far the forecast reaches."""
     forecast_by: Annotated[str, Field(max_length=16)] = ""

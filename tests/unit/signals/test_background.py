@@ -251,7 +251,6 @@ def test_data_stays_fresh_over_a_short_outage_and_is_stale_after_a_long_one() ->
     short = live_series(spec(), held, NOW, NOW + HOUR)
     assert (short.problem, short.reason) == ("", "")
     assert "still fresh: nobody there" in short.note
-    # The last hour ends at 15:00 but is no newer than the present was: 14:20 and then up to 15:00.
     long = live_series(spec(), held, NOW, TOP + 4 * HOUR + MINUTE)
     assert long.reason == Reason.UNREACHABLE
     assert "the newest figure is of 2026-11-24 15:00 UTC: older than staleAfter (3 h); nobody there" in long.problem
@@ -303,8 +302,9 @@ def test_a_series_is_in_order_reaches_back_and_never_beyond_the_horizon(
         known = [start for start in expected if start <= at]
         if known:
             assert intensity_at(shown.points, at) == expected[max(known)].grams_per_kwh
-    newest = newest_data(signal, NOW, NOW)
-    assert newest is None or newest <= NOW
+    newest, later = (newest_data(signal, NOW, at) for at in (NOW, NOW + timedelta(seconds=10)))
+    assert newest == later, "status is not written again and again"
+    assert newest is None or newest <= max(NOW, TOP + HOUR)
 
 
 @given(st.lists(st.tuples(st.integers(0, 50), GRAMS), max_size=20), st.lists(st.tuples(st.integers(0, 50), GRAMS)))

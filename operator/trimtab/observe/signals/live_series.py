@@ -42,13 +42,17 @@ def live_series(spec: CarbonSourceSpec, held: Held, since: datetime, now: dateti
 
 
 def newest_data(signal: Signal, fetched_at: datetime, now: datetime) -> datetime | None:
-    """How far what was measured reaches, or when the forecast was made that covers the present, if that is later."""
+    """The end of what was measured, or when the forecast was made that covers the present, if that is later.
+
+    It stays the same until there is something new, for it stands in status: while the last interval runs, its end is
+    still to come.
+    """
     step, instants = signal.step, []
     if signal.history:
-        instants.append(min(now, signal.history[-1].start + step))
+        instants.append(signal.history[-1].start + step)
     covers = signal.forecast and signal.forecast[0].start - step <= now < signal.forecast[-1].start + step
     if covers:
-        instants.append(min(now, signal.forecast_made_at or fetched_at))
+        instants.append(signal.forecast_made_at or fetched_at)
     return max(instants, default=None)
 
 
