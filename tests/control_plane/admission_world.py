@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 from tests.control_plane.conftest import Api
-from tests.control_plane.operator_process import ROOT, Heart, Operator, free_port, hardware_class
+from tests.control_plane.operator_process import ROOT, TORCH, Heart, Operator, free_port, hardware_class
 
 from trimtab.kube.client import KubeClient
 from trimtab.kube.paths import NAMESPACES, OWN, object_path
@@ -72,9 +72,6 @@ class World:
         metadata = {"name": name, "labels": labels}
         self.kube.apply(object_path(NAMESPACES, name), {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
         return name
-
-
-TORCH: dict[str, Any] = {"torch": {"epochs": 3}, "checkpoint": {"claimName": "models"}, "resources": {"cpu": "500m"}}
 
 
 def workload(kind: str, name: str, spec: dict[str, Any], namespace: str = "default", **labels: str) -> dict[str, Any]:

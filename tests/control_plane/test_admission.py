@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from tests.control_plane.admission_world import SECRET, SYSTEM, TORCH, World, workload, world
-from tests.control_plane.operator_process import Operator
+from tests.control_plane.admission_world import SECRET, SYSTEM, World, workload, world
+from tests.control_plane.operator_process import TORCH, Operator
 
 from trimtab.api.labels import DEFAULTED_BY
 from trimtab.kube.paths import OWN, SECRETS, object_path

@@ -13,11 +13,13 @@ from typing import Any
 import pytest
 from tests.control_plane.applied import config_of
 from tests.control_plane.operator_process import (
+    TORCH,
     Heart,
     Namespace,
     Operator,
     hardware_class,
     running,
+    variant_for_serving,
 )
 
 from trimtab.kube.client import KubeClient, Object
@@ -25,12 +27,10 @@ from trimtab.kube.paths import DEPLOYMENTS, JOBS, NAMESPACES, OWN, PODS, SERVICE
 from trimtab.local.control_plane import ControlPlane
 from trimtab.plan.planner import plan
 from trimtab.plan.snapshot import Snapshot
-from trimtab.plan.variants import spec_hash
 
 pytestmark = pytest.mark.xdist_group("operator-process")
 
 ROOT = Path(__file__).parents[2]
-TORCH = {"torch": {"epochs": 3}, "checkpoint": {"claimName": "models"}, "resources": {"cpu": "500m"}}
 _NUMBERS = itertools.count()
 
 
@@ -261,35 +261,6 @@ def test_a_snapshot_that_cannot_be_written_stops_nothing(
         operator.wait_for_passes(2)
         assert f"cannot write the Snapshot to {target}" in operator.log()
         assert not target.exists()
-
-
-def variant_for_serving(operator: Operator, namespace: Namespace) -> None:
-    """A variant that was made and measured: what earlier passes wrote. The operator is not running meanwhile."""
-    namespace.make("TrainingWorkload", "digits", {**TORCH, "suspend": True})
-    done = {"completionTime": "2026-11-24T12:00:00Z", "state": "Succeeded"}
-    write_status(namespace, "TrainingWorkload", "digits", done)
-    namespace.make("ModelVariant", "fp32", {"source": {"trainingWorkload": "digits"}, "steps": []})
-    with running(operator):
-        operator.wait_for(lambda: operator.snapshot_path.exists(), "a Snapshot")
-    snapshot = operator.snapshot()
-    (state,) = [v for v in snapshot.variants if v.meta.namespace == namespace.name]
-    (source,) = [t for t in snapshot.training if t.meta.namespace == namespace.name]
-    point = {"batch": 1, "p50Milliseconds": "5", "p95Milliseconds": "6", "p99Milliseconds": "7"}
-    status = {
-        "specHash": spec_hash(state, source),
-        "artifact": {"claimName": "models", "path": "variants/fp32/model.onnx", "sha256": "0" * 64, "sizeBytes": 9},
-        "accuracy": {"value": "0.98", "low": "0.97", "high": "0.99", "samples": 360},
-        "cpuCores": "1",
-        "hardwareClass": "plain",
-        "profile": [{**point, "itemsPerSecond": "200", "cpuSecondsPerItem": "0.005"}],
-    }
-    write_status(namespace, "ModelVariant", "fp32", status)
-
-
-def write_status(namespace: Namespace, kind: str, name: str, status: dict[str, Any]) -> None:
-    metadata = {"name": name, "namespace": namespace.name}
-    body = {"apiVersion": OWN[kind].api_version, "kind": kind, "metadata": metadata, "status": status}
-    namespace.kube.apply_status(namespace.path(OWN[kind], name), body)
 
 
 def test_without_prometheus_it_says_so_and_what_runs_goes_on(

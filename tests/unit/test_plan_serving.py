@@ -252,3 +252,14 @@ def test_a_throttled_cpu_makes_a_tail_but_no_endless_queue() -> None:
     assert decision.variant == "fp32"
     assert decision.replicas in (3, 4)
     assert 36.0 < (decision.predicted_latency_ms or 0.0) < 320.0
+
+
+def test_a_count_that_is_given_holds_without_metrics_too() -> None:
+    """An autoscaler has metrics of its own: that ours are missing must not keep it from scaling."""
+    world = snapshot(variants=(variant("fp32", 0.95, 100), variant("int8", 0.93, 200)))
+    for count in (1, 3):
+        state = serving(2, status={"activeVariant": "int8"})
+        given = state.model_copy(update={"spec": state.spec.model_copy(update={"replicas": count}), "metrics": None})
+        (decision,) = plan(world.model_copy(update={"serving": (given,)})).serving
+        assert decision.replicas == count
+        assert decision.reasons[-1].code == "MetricsMissing"

@@ -160,7 +160,12 @@ async def keep_self_signed(
         await asyncio.sleep(delay)
 
 
-async def follow_files(directory: Path, server: WebhookServer, look_seconds: float = LOOK_SECONDS) -> None:
+async def follow_files(
+    directory: Path,
+    server: WebhookServer,
+    look_seconds: float = LOOK_SECONDS,
+    retry_seconds: float = _RETRY_SECONDS,
+) -> None:
     """Use `tls.crt` and `tls.key` of a directory, and their successors as somebody else puts them there."""
     certificate, key = directory / _SERVING, directory / _SERVING_KEY
     used, said = b"", ""
@@ -174,5 +179,5 @@ async def follow_files(directory: Path, server: WebhookServer, look_seconds: flo
         except OSError as error:
             if str(error) != said:
                 logger.warning("no certificate for the admission webhooks, will try again: %s", error)
-            said, delay = str(error), _RETRY_SECONDS
+            said, delay = str(error), retry_seconds
         await asyncio.sleep(delay)

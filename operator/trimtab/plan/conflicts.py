@@ -59,8 +59,9 @@ def _of_workload(
             yield _vertical(scaler, f"this {kind}")
         elif spec.replicas is None:
             text = (
-                f"{who} targets this {kind}, but spec.replicas is unset, and the API server can only scale what has a "
-                f"count: set spec.replicas once, such as {spec.min_replicas}; trimtab then leaves the count to it"
+                f"{who} targets this {kind}, but spec.replicas is unset, and an autoscaler first reads the count that "
+                f"it is to change: set spec.replicas once, such as {spec.min_replicas}; trimtab then leaves the count "
+                "to it"
             )
             yield Conflict("NoCount", text)
         if scaler.least is not None and scaler.most is not None:

@@ -83,11 +83,17 @@ def settle(workload: Workload, want: Want, now_seconds: float) -> Settled:
 
 
 def _hold(workload: Workload, want: Want, current: int) -> Settled:
-    """Metrics are missing: never guess down. Hold what runs, or the declared fallback where that is more."""
+    """Metrics are missing: never guess down. Hold what runs, or the declared fallback where that is more; but a count
+    that its user or an autoscaler gives is no guess.
+    """
     settings = workload.settings
-    replicas = max(1, min(want.most, max(current, workload.fallback_replicas, settings.min_replicas)))
+    least = settings.fixed_replicas or settings.min_replicas
+    replicas = max(1, min(want.most, max(current, workload.fallback_replicas, least)))
     if current == 0:
         return Settled(replicas, replicas, reason=Reason(code="Starts", message=f"starts with {replicas} replicas"))
+    if settings.fixed_replicas is not None:
+        text = f"no fresh metrics, and spec.replicas is {settings.fixed_replicas}: holds {replicas} replicas"
+        return Settled(replicas, replicas, reason=Reason(code="MetricsMissing", message=text))
     text = f"no fresh metrics: holds {replicas} replicas of what runs"
     return Settled(replicas, replicas, reason=Reason(code="MetricsMissing", message=text))
 
