@@ -12,10 +12,10 @@ class BudgetMetrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._gauges = {
-            name: Gauge(f"trimtab_budget_{name}", text, _LABELS, registry=registry)
+            name: Gauge(f"trimtab_{name}", text, _LABELS, registry=registry)
             for name, text in (
-                ("spent_ratio", "Spent in this period, over the limit"),
-                ("forecast_ratio", "Spent at the end of this period by the present plan, over the limit"),
+                ("budget_spent_ratio", "Spent in this period, over the limit"),
+                ("budget_forecast_ratio", "Spent at the end of this period by the present plan, over the limit"),
                 (
                     "exhaustion_timestamp_seconds",
                     "When the limit is reached by the present plan, before the period ends",
@@ -33,9 +33,9 @@ class BudgetMetrics:
                 if budget.limit <= 0.0:
                     continue
                 labels = (namespace, name, budget.name)
-                self._gauges["spent_ratio"].labels(*labels).set(budget.spent / budget.limit)
+                self._gauges["budget_spent_ratio"].labels(*labels).set(budget.spent / budget.limit)
                 if budget.forecast_spent is not None:
-                    self._gauges["forecast_ratio"].labels(*labels).set(budget.forecast_spent / budget.limit)
+                    self._gauges["budget_forecast_ratio"].labels(*labels).set(budget.forecast_spent / budget.limit)
                 if budget.forecast_exhaustion is not None:
                     at = budget.forecast_exhaustion.timestamp()
-                    self._gauges["exhaustion_timestamp_seconds"].labels(*labels).set(at)
+                    self._gauges["budget_exhaustion_timestamp_seconds"].labels(*labels).set(at)
