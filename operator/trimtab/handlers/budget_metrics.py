@@ -17,7 +17,7 @@ class BudgetMetrics:
                 ("budget_spent_ratio", "Spent in this period, over the limit"),
                 ("budget_forecast_ratio", "Spent at the end of this period by the present plan, over the limit"),
                 (
-                    "exhaustion_timestamp_seconds",
+                    "budget_exhaustion_timestamp_seconds",
                     "When the limit is reached by the present plan, before the period ends",
                 ),
             )

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from trimtab.api.budget import Budget, BudgetAction
@@ -46,6 +46,8 @@ class BudgetView:
     period_end: datetime | None
     level: int
     """As decided before: what runs now runs at this level."""
+    options: dict[str, list[TrainingOption]] = field(default_factory=dict)
+    """Of each training, by key, as they are worked out: the same for every budget of one plan."""
 
     @property
     def now(self) -> datetime:
@@ -94,7 +96,10 @@ def training_demand(view: BudgetView, state: TrainingState, capacity: Capacity) 
     if (over or state.spec.suspend) and not holds:
         return None
     policy = view.rules[f"TrainingWorkload/{state.meta.key}"]
-    options, _ = training_options(state, view.snapshot.hardware, policy, view.series, capacity, view.now)
+    if state.meta.key not in view.options:
+        found, _ = training_options(state, view.snapshot.hardware, policy, view.series, capacity, view.now)
+        view.options[state.meta.key] = found
+    options = view.options[state.meta.key]
     if not options:
         flat = tuple(holds for _ in view.levels)
         return _demand(view, state, policy, flat, flat, holds, may_wait=False) if holds else None

@@ -17,6 +17,7 @@ from trimtab.plan.capacity import Capacity
 from trimtab.plan.policy import EffectivePolicy, applies
 from trimtab.plan.rates import units_per_replica
 from trimtab.plan.snapshot import IntensityPoint, PolicyState, Snapshot
+from trimtab.plan.training.options import TrainingOption
 
 Rules = dict[str, EffectivePolicy]
 """What holds for each workload, by `Kind/namespace/name`."""
@@ -42,6 +43,7 @@ def plan_budgets(snapshot: Snapshot, rules: Rules, series: Series) -> BudgetPlan
         series: Carbon intensity by zone.
     """
     merged, statuses = dict(rules), dict[str, tuple[BudgetStatus, ...]]()
+    world = _World(snapshot, rules, series, _left_by_services(snapshot), {})
     for policy in snapshot.policies:
         if policy.spec.mode is Mode.OFF:
             statuses[policy.meta.key] = policy.status.budgets
@@ -50,12 +52,24 @@ def plan_budgets(snapshot: Snapshot, rules: Rules, series: Series) -> BudgetPlan
         shown = []
         for budget in policy.spec.budgets:
             account = roll_over(budget, known.get(budget.name), policy.meta.created_at, snapshot.taken_at)
-            status, orders = _decided(policy, budget, account, snapshot, rules, series)
+            status, orders = _decided(policy, budget, account, world)
             shown.append(status)
             for key, order in orders.items():
                 merged[key] = _with_order(merged[key], order)
         statuses[policy.meta.key] = tuple(shown)
     return BudgetPlan(merged, statuses)
+
+
+@dataclass(frozen=True)
+class _World:
+    """What all budgets of one plan look at."""
+
+    snapshot: Snapshot
+    rules: Rules
+    series: Series
+    capacity: Capacity
+    options: dict[str, list[TrainingOption]]
+    """Of trainings, as they are worked out."""
 
 
 @dataclass(frozen=True)
@@ -96,33 +110,50 @@ def standing_of(budget: Budget, account: BudgetStatus, now: datetime) -> Standin
     )
 
 
-def _decided(
-    policy: PolicyState, budget: Budget, account: BudgetStatus, snapshot: Snapshot, rules: Rules, series: Series
-) -> tuple[BudgetStatus, dict[str, _Order]]:
-    standing = standing_of(budget, account, snapshot.taken_at)
-    view = BudgetView(snapshot, series, rules, budget, standing.period_end, standing.level)
-    demands = _demands(policy, view)
-    verdict = enforce(standing, demands)
-    status = account.model_copy(
+def shown_status(
+    policy: str, mode: Mode, budget: Budget, account: BudgetStatus, standing: Standing, verdict: Verdict
+) -> BudgetStatus:
+    """The status of a budget with what was decided about it.
+
+    Args:
+        policy: The policy's key.
+        mode: The policy's mode.
+        budget: The budget.
+        account: As it stood before.
+        standing: As it stands now.
+        verdict: What is done.
+    """
+    return account.model_copy(
         update={
             "forecast_spent": verdict.forecast[verdict.level] if standing.period_end is not None else None,
             "forecast_exhaustion": verdict.exhaustion,
             "action": action_in_force(standing, verdict),
             "action_since": verdict.level_since,
-            "message": budget_message(policy.meta.key, budget, standing, verdict, policy.spec.mode.value),
+            "message": budget_message(policy, budget, standing, verdict, mode.value),
             "services_per_hour": verdict.asked.services,
             "trainings_per_hour": verdict.asked.trainings,
             "demand_at": verdict.asked.at,
         }
     )
+
+
+def _decided(
+    policy: PolicyState, budget: Budget, account: BudgetStatus, world: _World
+) -> tuple[BudgetStatus, dict[str, _Order]]:
+    standing = standing_of(budget, account, world.snapshot.taken_at)
+    view = BudgetView(
+        world.snapshot, world.series, world.rules, budget, standing.period_end, standing.level, world.options
+    )
+    demands = _demands(policy, view, world.capacity)
+    verdict = enforce(standing, demands)
+    status = shown_status(policy.meta.key, policy.spec.mode, budget, account, standing, verdict)
     if not verdict.level:
         return status, {}
     return status, {d.key: _order(policy, budget, standing, verdict, d) for d in demands}
 
 
-def _demands(policy: PolicyState, view: BudgetView) -> tuple[Demand, ...]:
+def _demands(policy: PolicyState, view: BudgetView, capacity: Capacity) -> tuple[Demand, ...]:
     snapshot = view.snapshot
-    capacity = _left_by_services(snapshot)
     variants = {v.meta.key: v for v in snapshot.variants}
     asked: Iterable[Demand | None] = (
         *(serving_demand(view, s, variants) for s in snapshot.serving if applies(policy, s.meta)),
