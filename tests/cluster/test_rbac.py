@@ -19,7 +19,9 @@ NOT_LOGGED_AS_SUCH: dict[Right, str] = {
 
 
 def granted(story: Story) -> set[Right]:
-    rules = json.loads(story.shell.query("get", "clusterrole", "trimtab-operator", "-o", "json"))["rules"]
+    everywhere = story.shell.query("get", "clusterrole", "trimtab-operator", "-o", "json")
+    at_home = story.shell.query("get", "roles", "-n", SYSTEM, "-l", "app.kubernetes.io/name=trimtab", "-o", "json")
+    rules = [rule for role in (json.loads(everywhere), *json.loads(at_home)["items"]) for rule in role["rules"]]
     return {(g, r, v) for rule in rules for g in rule["apiGroups"] for r in rule["resources"] for v in rule["verbs"]}
 
 

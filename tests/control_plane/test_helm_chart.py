@@ -1,15 +1,18 @@
 """The chart on a real apiserver: it installs, upgrades and goes, and its values and roles hold."""
 
+import base64
 import json
 import os
 import subprocess
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from trimtab.kube.certificates import renewed
 from trimtab.local.binaries import ensure
 
 ROOT = Path(__file__).parents[2]
@@ -133,6 +136,9 @@ def test_what_people_apply_is_accepted(control_plane: Any, release: Any) -> None
     control_plane.kubectl("delete", "-f", ROOT / "manifests/demo/00-namespace.yaml", "--wait=false")
 
 
+CA_BUNDLE = base64.b64encode(
+    renewed(None, ("trimtab-operator.trimtab-system.svc",), datetime(2026, 11, 24, tzinfo=UTC)).authorities
+).decode()
 OPERATOR = f"system:serviceaccount:{NAMESPACE}:trimtab-operator"
 
 
@@ -154,6 +160,92 @@ def test_the_operator_may_do_its_work_and_no_more(
 ) -> None:
     said = control_plane.try_kubectl("auth", "can-i", verb, *resource.split(), "--as", OPERATOR, "-A").stdout.strip()
     assert said == ("yes" if allowed else "no")
+
+
+@pytest.mark.parametrize(
+    ("verb", "what", "allowed"),
+    [
+        ("patch", "secrets/trimtab-operator-webhook -n trimtab-system", True),
+        ("get", "secrets/trimtab-operator-webhook -n default", False),
+        ("get", "secrets/another -n trimtab-system", False),
+        ("list", "secrets -n trimtab-system", False),
+        ("patch", "validatingwebhookconfigurations/trimtab-operator", True),
+        ("patch", "mutatingwebhookconfigurations/another", False),
+        ("create", "mutatingwebhookconfigurations", False),
+        ("list", "horizontalpodautoscalers.autoscaling -A", True),
+        ("patch", "horizontalpodautoscalers.autoscaling -A", False),
+    ],
+)
+def test_its_certificates_and_its_own_webhooks_are_all_that_it_may_touch_of_their_kinds(
+    control_plane: Any, release: Any, verb: str, what: str, allowed: bool
+) -> None:
+    said = control_plane.try_kubectl("auth", "can-i", verb, *what.split(), "--as", OPERATOR).stdout.strip()
+    assert said == ("yes" if allowed else "no")
+
+
+def test_an_upgrade_keeps_the_certificates_and_whom_the_api_server_trusts(
+    control_plane: Any, helm: Helm, release: Any
+) -> None:
+    """What the operator has written is its own: the chart says nothing of these fields."""
+    configuration = {
+        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration",
+        "metadata": {"name": "trimtab-operator"},
+        "webhooks": [{"name": "validate.trimtab.dev", "clientConfig": {"caBundle": CA_BUNDLE}}],
+    }  # fmt: skip
+    secret = {
+        "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "trimtab-operator-webhook", "namespace": NAMESPACE},
+        "data": {"ca.crt": "YQ=="},
+    }  # fmt: skip
+    for body in (configuration, secret):
+        apply = ("apply", "--server-side", "--field-manager=trimtab", "--validate=false", "--as", OPERATOR, "-f", "-")
+        control_plane.kubectl(*apply, input=json.dumps(body))
+    helm("upgrade", "trimtab", CHART, *release, "--set", "admission.timeoutSeconds=5")
+    text = control_plane.kubectl("get", "validatingwebhookconfiguration", "trimtab-operator", "-o", "json")
+    (webhook,) = json.loads(text)["webhooks"]
+    assert (webhook["timeoutSeconds"], webhook["clientConfig"]["caBundle"]) == (5, CA_BUNDLE)
+    assert webhook["clientConfig"]["service"]["path"] == "/validate"
+    kept = control_plane.kubectl("get", "secret", "trimtab-operator-webhook", "-n", NAMESPACE, "-o", "json")
+    assert json.loads(kept)["data"] == {"ca.crt": "YQ=="}
+
+
+def test_admission_never_stands_in_the_way_unless_it_is_told_to(helm: Helm) -> None:
+    for kind in ("ValidatingWebhookConfiguration", "MutatingWebhookConfiguration"):
+        (webhook,) = one(helm.template(), kind, "trimtab-operator")["webhooks"]
+        assert (webhook["failurePolicy"], webhook["timeoutSeconds"], webhook["sideEffects"]) == ("Ignore", 3, "None")
+        (strict,) = one(helm.template("admission.failurePolicy=Fail"), kind, "trimtab-operator")["webhooks"]
+        assert strict["failurePolicy"] == "Fail"
+
+
+def test_without_admission_there_is_nothing_of_it(helm: Helm) -> None:
+    items = helm.template("admission.enabled=false")
+    assert not {"ValidatingWebhookConfiguration", "MutatingWebhookConfiguration"} & {item["kind"] for item in items}
+    assert "trimtab-operator-webhook" not in yaml.safe_dump_all(items)
+    assert "admissionregistration" not in yaml.safe_dump_all(items)
+    container = one(items, "Deployment", "trimtab-operator")["spec"]["template"]["spec"]["containers"][0]
+    assert not [env for env in container["env"] if "WEBHOOK" in env["name"] or "ADMISSION" in env["name"]]
+
+
+def test_cert_manager_takes_the_place_of_the_operators_own_certificate(helm: Helm) -> None:
+    items = helm.template("admission.certManager.enabled=true")
+    certificate = one(items, "Certificate", "trimtab-operator-webhook")["spec"]
+    assert certificate["dnsNames"] == [f"trimtab-operator.{NAMESPACE}.svc"]
+    assert certificate["issuerRef"] == {"name": "trimtab-operator-webhook", "kind": "Issuer"}
+    webhooks = one(items, "ValidatingWebhookConfiguration", "trimtab-operator")
+    inject = webhooks["metadata"]["annotations"]["cert-manager.io/inject-ca-from"]
+    assert inject == f"{NAMESPACE}/trimtab-operator-webhook"
+    pod = one(items, "Deployment", "trimtab-operator")["spec"]["template"]["spec"]
+    assert {"name": "TRIMTAB_ADMISSION", "value": "files"} in pod["containers"][0]["env"]
+    volume = next(volume for volume in pod["volumes"] if volume["name"] == "webhook")
+    assert volume["secret"] == {"secretName": "trimtab-operator-webhook", "optional": True}
+    # Then it needs no rights to Secrets and webhooks.
+    roles = yaml.safe_dump_all(item for item in items if item["kind"] in ("Role", "ClusterRole", "Secret"))
+    assert "webhook" not in roles
+    other = helm.template(
+        "admission.certManager.enabled=true",
+        "admission.certManager.issuerRef.name=ours,admission.certManager.issuerRef.kind=ClusterIssuer",
+    )
+    assert one(other, "Certificate", "trimtab-operator-webhook")["spec"]["issuerRef"]["name"] == "ours"
+    assert not [item for item in other if item["kind"] == "Issuer"]
 
 
 def test_server_side_apply_creates_with_the_operators_role(control_plane: Any, release: Any) -> None:
