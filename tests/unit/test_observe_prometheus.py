@@ -16,12 +16,15 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_serv
 from trimtab.api.serving import Scaling, ServingWorkloadSpec
 from trimtab.local.binaries import ensure
 from trimtab.observe.load_history import history_query, load_history
-from trimtab.observe.meter import Account, Window, queries, read_window
+from trimtab.observe.meter import read_window
+from trimtab.observe.meter_queries import Results, queries
+from trimtab.observe.meter_windows import Due, Window
 from trimtab.observe.prometheus import Prometheus, PrometheusError
 from trimtab.observe.series import by_workload
 from trimtab.observe.serving_metrics import serving_metrics, serving_query
+from trimtab.observe.settings import ObserveSettings
 from trimtab.observe.training_metrics import training_metrics, training_query
-from trimtab.plan.snapshot import WorkloadPod
+from trimtab.plan.snapshot import Snapshot, WorkloadPod
 
 CONFIG = """
 global: {{scrape_interval: 500ms, scrape_timeout: 400ms}}
@@ -206,25 +209,27 @@ def test_raw_samples_for_the_ledger(prometheus: Prometheus, exporters: Exporters
     def read() -> Any:
         exporters.answer(4)
         end = datetime.now(UTC)
-        accounts = (
-            Account("ServingWorkload/demo/digits", start, end, ()),
-            Account("TrainingWorkload/demo/sim", start, end, ()),
+        dues = tuple(
+            Due(account, start, end) for account in ("ServingWorkload/demo/digits", "TrainingWorkload/demo/sim")
         )
-        window = Window(end, accounts, timedelta(seconds=150))
-        asked = queries(window)
-        results = [prometheus.query(promql, end) for promql in (asked.pods, asked.cpu, asked.watts)]
-        readings = read_window(window, *results, frozenset())
-        pods = [reading.pods for reading in readings.values()]
-        return readings if all(pods) and all(len(pod[0].cpu_seconds or pod[0].watts) > 3 for pod in pods) else None
+        window = Window(dues, start - timedelta(seconds=150), end, ("demo",))
+        results = Results(*(prometheus.query(promql, end) for promql in queries(window).all()))
+        reading = read_window(window, results, Snapshot(taken_at=end), ObserveSettings()).reading
+        enough = [pod for pod in reading.pods if pod.presence is not None and len(pod.presence.times) > 3]
+        drawn = [pod.energy.totals[-1] - pod.energy.totals[-3] for pod in enough if pod.energy is not None]
+        return reading if len(enough) == 2 and drawn and drawn[0] >= 0.9 * 250e6 else None
 
-    readings = until(read)
-    (served,) = readings["ServingWorkload/demo/digits"].pods
-    assert (served.pod, served.hardware_class, served.watts, served.simulated) == ("sw-1", "local-cpu", (), False)
-    assert served.cpu_seconds[-1].value > served.cpu_seconds[0].value
-    assert all(sample.at > start for sample in served.cpu_seconds[1:])
-    (simulated,) = readings["TrainingWorkload/demo/sim"].pods
+    reading = until(read)
+    by_account = {pod.account: pod for pod in reading.pods}
+    served, simulated = by_account["ServingWorkload/demo/digits"], by_account["TrainingWorkload/demo/sim"]
+    assert (served.pod, served.hardware_class, served.energy, served.simulated) == (
+        "demo/sw-1", "local-cpu", None, False,
+    )  # fmt: skip
+    assert served.cpu.totals[-1] > 0
     assert simulated.simulated
-    assert simulated.watts[-1].value == 250
+    seconds = (simulated.energy.times[-1] - simulated.energy.times[-2]) / 1000
+    assert simulated.energy.totals[-1] - simulated.energy.totals[-2] == pytest.approx(250e6 * seconds, rel=1e-6)
+    assert reading.pulse.last >= served.cpu.last
 
 
 def test_a_query_that_is_refused_says_so(prometheus: Prometheus) -> None:

@@ -206,11 +206,11 @@ class Usage(StatusModel):
     """The part of the energy that is an estimate: bridged over holes in the samples, or not yet corrected."""
     work_items: MeasuredSum = 0.0
     """Samples trained or inferences made in the same time, by the workload's own counters."""
-    watt_hours_per_item: Measured | None = None
+    watt_hours_per_item: MeasuredSum | None = None
     """Energy for one sample or inference, in watt-hours."""
-    cost_usd_per_item: Measured | None = Field(default=None, alias="costUSDPerItem")
+    cost_usd_per_item: MeasuredSum | None = Field(default=None, alias="costUSDPerItem")
     """Cost of one sample or inference, in US dollars."""
-    carbon_grams_per_item: Measured | None = None
+    carbon_grams_per_item: MeasuredSum | None = None
     """Carbon of one sample or inference, in grams of CO2 equivalent."""
     accounted_until: datetime | None = None
     """Everything before this instant is in the figures; nothing after it is."""

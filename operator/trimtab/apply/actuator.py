@@ -248,8 +248,10 @@ class Actuator:
         for p in context.snapshot.policies:
             writes.append(_bound(self._policy, p, decided[p.meta.key], context))
         for h in context.snapshot.hardware:
-            new_h = hardware_status(h, shown["hardware", h.meta.key], _intensity(plan, h), now)
-            writes.append(_bound(self._status.write, OWN["HardwareClass"], h.meta, h.status, new_h, new_h, now))
+            nodes = context.usage.get(f"HardwareClass/{h.meta.name}")
+            new_h = hardware_status(h, shown["hardware", h.meta.key], _intensity(plan, h), nodes, now)
+            calm_h = new_h.model_copy(update={"usage": h.status.usage})
+            writes.append(_bound(self._status.write, OWN["HardwareClass"], h.meta, h.status, new_h, calm_h, now))
         for c in context.snapshot.carbon:
             new_c = carbon_status(c, shown["carbon", c.meta.key], now)
             writes.append(_bound(self._status.write, OWN["CarbonSource"], c.meta, c.status, new_c, new_c, now))

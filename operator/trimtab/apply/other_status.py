@@ -6,7 +6,7 @@ from datetime import datetime
 from trimtab.api.budget import BudgetStatus
 from trimtab.api.carbon import CarbonSourceStatus
 from trimtab.api.common import AccuracyFigure, Usage
-from trimtab.api.hardware import HardwareClassStatus
+from trimtab.api.hardware import HardwareClassStatus, NodeUsage
 from trimtab.api.policy import EfficiencyPolicyStatus
 from trimtab.api.variant import Artifact, ModelVariantStatus, ProfilePoint
 from trimtab.apply.children.variant import artifact_path
@@ -116,15 +116,22 @@ def _quiet_budget(new: BudgetStatus, old: BudgetStatus) -> BudgetStatus:
 
 
 def hardware_status(
-    state: HardwareState, conditions: Iterable[ConditionValue], intensity: float | None, now: datetime
+    state: HardwareState,
+    conditions: Iterable[ConditionValue],
+    intensity: float | None,
+    usage: Usage | None,
+    now: datetime,
 ) -> HardwareClassStatus:
-    """What there is of a class."""
+    """What there is of a class, and what its nodes spent: `usage` where that account was carried on in this pass."""
     return HardwareClassStatus(
         observed_generation=state.meta.generation,
         conditions=merged(state.status.conditions, conditions, state.meta.generation, now),
         nodes=state.nodes,
         capacity=f"{state.capacity_units:g}",
         intensity_grams_per_kwh=f"{intensity:.0f}" if intensity is not None else "",
+        usage=usage if isinstance(usage, NodeUsage) else state.status.usage,
+        paid_usd_per_hour=f"{state.spec.price.usd_per_hour:g}",
+        figures=state.figures,
     )
 
 

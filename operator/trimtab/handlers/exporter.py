@@ -2,8 +2,10 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from trimtab.api.common import Rate, Usage
+from trimtab.api.common import Rate
 from trimtab.api.training import TrainingAction
+from trimtab.handlers.account_metrics import AccountMetrics
+from trimtab.handlers.budget_metrics import BudgetMetrics
 from trimtab.plan.decisions import Plan
 from trimtab.plan.snapshot import Snapshot
 
@@ -26,15 +28,14 @@ class Exporter:
             "trimtab_apply_errors", "Objects that could not be applied in a pass", registry=registry
         )
         self._objects = Gauge("trimtab_snapshot_objects", "Objects in the Snapshot", ["kind"], registry=registry)
+        self._accounts = AccountMetrics(registry)
+        self._budgets = BudgetMetrics(registry)
         self._gauges = {
             name: Gauge(f"trimtab_{name}", text, _LABELS, registry=registry)
             for name, text in (
                 ("workload_cost_usd_per_hour", "Cost of running as decided"),
                 ("workload_carbon_grams_per_hour", "Carbon of running as decided (gCO2e/h)"),
                 ("workload_power_watts", "Power of running as decided"),
-                ("workload_energy_joules_total", "Energy so far, as in status"),
-                ("workload_cost_usd_total", "Cost so far, as in status"),
-                ("workload_carbon_grams_total", "Carbon so far, as in status (gCO2e)"),
                 ("serving_latency_target_milliseconds", "Latency target"),
                 ("serving_latency_milliseconds", "The target's percentile, of the slowest replica"),
                 ("serving_replicas", "Replicas decided on"),
@@ -47,6 +48,8 @@ class Exporter:
         self.last_pass.set(ended_at_seconds)
         for kind in ("training", "serving", "variants", "policies", "hardware", "carbon"):
             self._objects.labels(kind).set(len(getattr(snapshot, kind)))
+        self._accounts.publish(snapshot)
+        self._budgets.publish(plan)
         for gauge in self._gauges.values():
             gauge.clear()
         for job in plan.training:
@@ -70,7 +73,6 @@ class Exporter:
 
     def _training(self, snapshot: Snapshot) -> None:
         for state in snapshot.training:
-            self._usage(state.meta.key, "TrainingWorkload", state.status.usage)
             progress = state.status.progress
             if progress and progress.total_samples:
                 ratio = progress.completed_samples / progress.total_samples
@@ -80,13 +82,6 @@ class Exporter:
         replicas = {decision.key: decision.replicas for decision in plan.serving}
         for state in snapshot.serving:
             key, kind = state.meta.key, "ServingWorkload"
-            self._usage(key, kind, state.status.usage)
             self._set("serving_latency_target_milliseconds", key, kind, state.spec.targets.latency.milliseconds)
             self._set("serving_latency_milliseconds", key, kind, state.metrics.latency_ms if state.metrics else None)
             self._set("serving_replicas", key, kind, replicas.get(key))
-
-    def _usage(self, key: str, kind: str, usage: Usage | None) -> None:
-        if usage is not None:
-            self._set("workload_energy_joules_total", key, kind, usage.energy_watt_hours * 3600.0)
-            self._set("workload_cost_usd_total", key, kind, usage.cost_usd)
-            self._set("workload_carbon_grams_total", key, kind, usage.carbon_grams)

@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 from trimtab.apply.actuator import Actuator, ApplyReport
-from trimtab.handlers.accounting import settle_all
+from trimtab.handlers.accounting import book_all, settle_all, settle_budgets
 from trimtab.handlers.exporter import Exporter
 from trimtab.observe.observer import Observer
 from trimtab.plan.decisions import Plan
@@ -54,11 +54,12 @@ class Passes:
         self._write(snapshot, self._snapshot_path)
         try:
             with self._phase("meter"):
-                usage = settle_all(snapshot, self._observer.readings(snapshot))
+                books = book_all(snapshot, self._observer.readings(snapshot))
+                usage, budgets = settle_all(snapshot, books), settle_budgets(snapshot, books)
             with self._phase("plan"):
                 self.last_plan = plan(snapshot)
             with self._phase("apply"):
-                report = self._actuator.apply(snapshot, self.last_plan, usage, clock())
+                report = self._actuator.apply(snapshot, self.last_plan, usage, clock(), budgets)
         except Exception as error:
             kept = self._snapshot_path.with_name(f"crash-{snapshot.taken_at:%Y%m%dT%H%M%S}.json")
             self._write(snapshot, kept)

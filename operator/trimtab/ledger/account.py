@@ -1,196 +1,178 @@
-"""Turns meter readings into what was spent. Closed intervals, each sample counted once.
+"""Carries accounts on: closed intervals that adjoin, each counted once, with estimates that are taken out again.
 
-The meter is a cumulative counter, so accounts telescope: however the intervals are cut, and however often the
-operator is restarted
-between them, the sum is the last value less the first. A pod pays for its share of a node: of the idle power and the
-price
-by what it holds (its request), of the rest by the CPU time it used. The shares of all pods and of what nobody holds
-add up to the node.
+An account ends at `accountedUntil`; what stands in its status is all that is remembered. A stretch of cells that are
+not closed is booked by an estimate and kept as a gap, with what was booked for it; when its samples are there, that is
+subtracted and what was measured is added. So the sums come to the same in whatever steps, and after whatever
+interruptions, an account was carried on.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from itertools import pairwise
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final, TypeVar
 
-from trimtab.api.common import FigureSource, Usage
-from trimtab.ledger.meter import MeterReading, PodMeter, Sample
-from trimtab.plan.rates import embodied_grams_per_hour
-from trimtab.plan.snapshot import HardwareState
+from trimtab.api.common import Usage, UsageGap
+from trimtab.ledger.amounts import Amount, as_fields, of_usage, total
+from trimtab.ledger.booking import Booked, instant, milliseconds
+from trimtab.ledger.errors import sources_of
 
-Intensity = Callable[[str, datetime, datetime], float | None]
-"""Mean gCO2e/kWh of a grid zone over a stretch of time; None when unknown."""
+MOST_GAPS: Final = 8
+LONGEST_GAP_MS: Final = 6 * 3_600_000
+"""Gaps that began longer ago are not read again: their estimates stay."""
+_RECENT_CELLS: Final = 30
+"""An estimate goes by the mean of so many cells before it."""
 
-LONGEST_GAP_SECONDS = 120.0
-"""Two samples further apart than this have a hole between them: the time counts as unmetered, the counter's increase
-still counts."""
-
-
-@dataclass(frozen=True)
-class Spent:
-    """An amount spent, ready to be added up."""
-
-    joules: float = 0.0
-    usd: float = 0.0
-    grams: float = 0.0
-    held_seconds: float = 0.0
-    unmetered_seconds: float = 0.0
-
-    def __add__(self, other: "Spent") -> "Spent":
-        return Spent(
-            self.joules + other.joules,
-            self.usd + other.usd,
-            self.grams + other.grams,
-            self.held_seconds + other.held_seconds,
-            self.unmetered_seconds + other.unmetered_seconds,
-        )
+AnyUsage = TypeVar("AnyUsage", bound=Usage)
 
 
-@dataclass(frozen=True)
-class Holding:
-    """What one pod holds of a node."""
-
-    hardware: HardwareState
-    units: float
-    """Units of the class's resource."""
-
-    @property
-    def node_share(self) -> float:
-        """Part of a node, 0..1."""
-        return self.units / self.hardware.units_per_node if self.hardware.units_per_node > 0 else 0.0
-
-
-@dataclass(frozen=True)
-class Step:
-    """Two neighbouring samples of a series."""
-
-    start: datetime
-    end: datetime
-    before: float
-    after: float
-
-    @property
-    def seconds(self) -> float:
-        """Its length."""
-        return (self.end - self.start).total_seconds()
-
-
-def _steps(samples: tuple[Sample, ...], reading: MeterReading, started_at: datetime | None) -> list[Step]:
-    """The steps that end inside (start, end].
-
-    A pod without a sample at or before the start began its life since the last account, with its counter at zero. One
-    that is known
-    to be much older lost its samples: its first one is then only a base, and the time up to it is a hole.
-    """
-    ordered = sorted((s for s in samples if s.at <= reading.end), key=lambda s: s.at)
-    if not ordered:
-        return []
-    first = ordered[0]
-    if first.at > reading.start:
-        oldest_birth = reading.start - timedelta(seconds=LONGEST_GAP_SECONDS)
-        if started_at is not None and started_at < oldest_birth:
-            ordered.insert(0, Sample(at=oldest_birth, value=first.value))
-        else:
-            ordered.insert(0, Sample(at=min(first.at, started_at or first.at), value=0.0))
-    steps = (Step(a.at, b.at, a.value, b.value) for a, b in pairwise(ordered))
-    return [step for step in steps if step.end > reading.start]
-
-
-def _charge(holding: Holding, step: Step, joules: float, intensity: Intensity) -> Spent:
-    """Price, PUE, grid and embodied carbon of one step."""
-    spec = holding.hardware.spec
-    at_meter = joules * spec.pue
-    operational = at_meter / 3.6e6 * (intensity(spec.grid_zone, step.start, step.end) or 0.0)
-    hours = step.seconds / 3600.0
-    return Spent(
-        joules=at_meter,
-        usd=spec.price.usd_per_hour * holding.node_share * hours,
-        grams=operational + embodied_grams_per_hour(holding.hardware) * holding.node_share * hours,
-        held_seconds=step.seconds,
-    )
-
-
-def _modelled_joules(holding: Holding, seconds: float, cpu_seconds: float) -> float:
-    """The class's linear power model: idle by what is held, the rest by the CPU time used."""
-    power, cores = holding.hardware.spec.power, holding.hardware.cpu_cores_per_node
-    busy = cpu_seconds / cores if cores > 0 else 0.0
-    return power.idle_watts * holding.node_share * seconds + (power.peak_watts - power.idle_watts) * busy
-
-
-def _pod_spent(pod: PodMeter, reading: MeterReading, holding: Holding, intensity: Intensity) -> Spent:
-    total = Spent()
-    for step in _steps(pod.watts or pod.cpu_seconds, reading, pod.started_at):
-        if pod.watts:
-            idle, joules = 0.0, step.after * step.seconds
-        else:
-            # A counter that fell was reset: what it shows now was used since.
-            used = step.after - step.before if step.after >= step.before else step.after
-            idle = _modelled_joules(holding, step.seconds, 0.0)
-            joules = _modelled_joules(holding, step.seconds, used)
-        if step.seconds > LONGEST_GAP_SECONDS:
-            # What the counter counted is known, when it was is not: energy by use is charged, holding is not.
-            known = 0.0 if pod.watts else joules - idle
-            charged = _charge(holding, step, known, intensity)
-            total += Spent(joules=charged.joules, unmetered_seconds=step.seconds)
-        else:
-            total += _charge(holding, step, joules, intensity)
-    return total
-
-
-def settle(
-    usage: Usage,
-    reading: MeterReading,
-    units: float,
-    hardware: Mapping[str, HardwareState],
-    intensity: Intensity,
-) -> Usage:
-    """Add one closed interval to a workload's account.
+def advance(usage: AnyUsage, booked: Booked, keys: Sequence[str], start: datetime, end: datetime) -> AnyUsage:
+    """Add one closed interval to an account.
 
     Args:
-        usage: The account so far. `reading.start` must be where it ended.
-        reading: Samples of the workload's pods.
-        units: Units of the class's resource that one of its replicas holds.
-        hardware: Classes by name.
-        intensity: Of the grids.
-
-    Returns:
-        The account up to `reading.end`.
+        usage: The account so far.
+        booked: What was spent; both instants are among its edges.
+        keys: The accounts in it that are added up: one workload, or all those that a budget is for.
+        start: Where the account ended; of a new account where it begins.
+        end: Where it ends now.
 
     Raises:
-        ValueError: when the reading does not begin where the account ended: it would count twice, or lose.
+        ValueError: when the interval does not begin where the account ended: it would count twice, or lose.
     """
-    if usage.accounted_until is not None and usage.accounted_until != reading.start:
-        raise ValueError(f"{reading.key}: account ends at {usage.accounted_until}, reading begins at {reading.start}")
-    total, source = Spent(), usage.source
-    for pod in reading.pods:
-        known = hardware.get(pod.hardware_class)
-        if known is None:
-            # The class is gone: time was held, but neither its price nor its power is known any more.
-            held = sum(step.seconds for step in _steps(pod.cpu_seconds, reading, pod.started_at))
-            total += Spent(unmetered_seconds=held)
-            continue
-        total += _pod_spent(pod, reading, Holding(known, units), intensity)
-        source = _worst(source, _source(pod))
+    if usage.accounted_until is not None and usage.accounted_until != start:
+        raise ValueError(f"{keys}: account ends at {usage.accounted_until}, the interval begins at {start}")
+    amounts, unclosed, edges = _merged(booked, keys, start, end)
+    unclosed = _without_ends(unclosed, edges, [hole for key in keys for hole in booked.holes.get(key, ())])
+    measured = [a for a, is_open in zip(amounts, unclosed, strict=True) if not is_open]
+    gaps = list(usage.gaps)
+    added = total(measured)
+    recent, recent_ms = _recent(amounts, unclosed, edges)
+    for first, last in _runs(unclosed):
+        begin, stop = edges[first], edges[last]
+        before = gaps[-1] if gaps and milliseconds(gaps[-1].end) == begin else None
+        if before is not None:
+            grown = _estimate(of_usage(before), _length(before), stop - begin)
+            gaps[-1] = _gap(milliseconds(before.start), stop, of_usage(before).plus(grown))
+        else:
+            grown = _estimate(recent, recent_ms, stop - begin)
+            gaps.append(_gap(begin, stop, grown))
+        added = added.plus(grown)
+    new = _sources(booked, keys, start, end)
+    return _with(usage, of_usage(usage).plus(added), _kept(gaps, end), new, accounted_until=end)
+
+
+def revisit(usage: AnyUsage, booked: Booked, keys: Sequence[str], gap: UsageGap) -> AnyUsage:
+    """Put what was measured in the place of a gap's estimate, as far as its samples are there now.
+
+    Raises:
+        ValueError: when the account has no such gap: what it holds was put right already.
+    """
+    if gap not in usage.gaps:
+        raise ValueError(f"{keys}: the account has no gap from {gap.start} to {gap.end}")
+    amounts, unclosed, edges = _merged(booked, keys, gap.start, gap.end)
+    before = of_usage(gap)
+    after = total([a for a, is_open in zip(amounts, unclosed, strict=True) if not is_open])
+    left = []
+    for first, last in _runs(unclosed):
+        estimate = _estimate(before, _length(gap), edges[last] - edges[first])
+        after = after.plus(estimate)
+        left.append(_gap(edges[first], edges[last], estimate))
+    gaps = [one for other in usage.gaps for one in (left if other == gap else [other])]
+    end = usage.accounted_until or gap.end
+    new = _sources(booked, keys, gap.start, gap.end)
+    return _with(usage, of_usage(usage).minus(before).plus(after), _kept(gaps, end), new)
+
+
+def closed_part(usage: Usage) -> Amount:
+    """The sums without what may still be corrected: these never fall, whatever is corrected later."""
+    amount = of_usage(usage)
+    for gap in usage.gaps:
+        amount = amount.minus(of_usage(gap))
+    return amount
+
+
+def _merged(
+    booked: Booked, keys: Sequence[str], start: datetime, end: datetime
+) -> tuple[list[Amount], list[bool], list[int]]:
+    first, last = milliseconds(start), milliseconds(end)
+    amounts, unclosed, edges = booked.part(keys[0] if keys else "", first, last)
+    for key in keys[1:]:
+        more, also, _ = booked.part(key, first, last)
+        amounts = [a.plus(b) for a, b in zip(amounts, more, strict=True)]
+        unclosed = [a or b for a, b in zip(unclosed, also, strict=True)]
+    return amounts, unclosed, edges
+
+
+def _without_ends(unclosed: list[bool], edges: list[int], holes: Sequence[tuple[int, int]]) -> list[bool]:
+    """A hole that reaches over an end of the interval stays open as a whole: it is read again in one piece."""
+    over = [(a, b) for a, b in holes if a < edges[0] < b or a < edges[-1] < b]
+    return [
+        is_open or any(a < edges[cell + 1] and edges[cell] < b for a, b in over)
+        for cell, is_open in enumerate(unclosed)
+    ]
+
+
+def _recent(amounts: list[Amount], unclosed: list[bool], edges: list[int]) -> tuple[Amount, int]:
+    """What was spent in the cells before the first open one, and how long that was."""
+    first = unclosed.index(True) if True in unclosed else len(unclosed)
+    begin = max(0, first - _RECENT_CELLS)
+    return total(amounts[begin:first]), edges[first] - edges[begin]
+
+
+def _estimate(known: Amount, known_ms: int, wanted_ms: int) -> Amount:
+    """As much for each second as was spent before. Its replica time was not seen, and no work is made up."""
+    guess = known.scaled(wanted_ms, known_ms)
+    return Amount(
+        guess.energy_watt_hours, guess.idle_watt_hours, guess.cost_usd, guess.carbon_grams, guess.embodied_grams,
+        guess.replica_seconds, guess.replica_seconds, 0, guess.unattributed_watt_hours, guess.energy_watt_hours,
+    )  # fmt: skip
+
+
+def _runs(unclosed: list[bool]) -> list[tuple[int, int]]:
+    """First and last index (exclusive) of each run of open cells."""
+    runs: list[tuple[int, int]] = []
+    for cell, is_open in enumerate(unclosed):
+        if is_open and runs and runs[-1][1] == cell:
+            runs[-1] = (runs[-1][0], cell + 1)
+        elif is_open:
+            runs.append((cell, cell + 1))
+    return runs
+
+
+def _length(gap: UsageGap) -> int:
+    return milliseconds(gap.end) - milliseconds(gap.start)
+
+
+def _gap(start_ms: int, end_ms: int, booked: Amount) -> UsageGap:
+    return UsageGap(start=instant(start_ms), end=instant(end_ms), **as_fields(booked, UsageGap))
+
+
+def _kept(gaps: list[UsageGap], end: datetime) -> tuple[UsageGap, ...]:
+    """The gaps that may still be corrected; the estimates of the others stay in the sums for good."""
+    oldest = milliseconds(end) - LONGEST_GAP_MS
+    return tuple([gap for gap in gaps if milliseconds(gap.start) >= oldest][-MOST_GAPS:])
+
+
+def _sources(booked: Booked, keys: Sequence[str], start: datetime, end: datetime) -> set[str]:
+    return set().union(*(booked.read_from(key, milliseconds(start), milliseconds(end)) for key in keys))
+
+
+def _with(usage: AnyUsage, amount: Amount, gaps: tuple[UsageGap, ...], sources: set[str], **more: object) -> AnyUsage:
     return usage.model_copy(
         update={
-            "energy_watt_hours": usage.energy_watt_hours + total.joules / 3600.0,
-            "cost_usd": usage.cost_usd + total.usd,
-            "carbon_grams": usage.carbon_grams + total.grams,
-            "replica_seconds": usage.replica_seconds + total.held_seconds,
-            "unmetered_seconds": usage.unmetered_seconds + total.unmetered_seconds,
-            "accounted_until": reading.end,
-            "source": source,
+            **as_fields(amount, type(usage)),
+            **sources_of(usage, sources),
+            **_per_item(amount),
+            "gaps": gaps,
+            **more,
         }
     )
 
 
-def _source(pod: PodMeter) -> FigureSource:
-    if pod.simulated:
-        return FigureSource.SIMULATED
-    return FigureSource.MEASURED if pod.watts else FigureSource.MODELLED
-
-
-def _worst(first: FigureSource | None, second: FigureSource) -> FigureSource:
-    """A sum is only as good as its worst part."""
-    order = [FigureSource.MEASURED, FigureSource.MODELLED, FigureSource.SIMULATED]
-    return second if first is None else max(first, second, key=order.index)
+def _per_item(amount: Amount) -> dict[str, float | None]:
+    """Energy, cost and carbon of one sample or inference."""
+    items = amount.work_items
+    return {
+        f"{name}_per_item": getattr(amount, name if name != "watt_hours" else "energy_watt_hours") / items
+        if items > 0
+        else None
+        for name in ("watt_hours", "cost_usd", "carbon_grams")
+    }

@@ -1,183 +1,204 @@
-"""The raw samples that the ledger accounts for: which intervals to read, the queries, and the reading of results."""
+"""The raw samples that the ledger accounts for, joined to workloads: results of a window's queries as a Reading."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 
-from trimtab.ledger.meter import MeterReading, PodMeter, Sample
-from trimtab.observe.assemble import open_account_start
-from trimtab.observe.facts import SERVING, TRAINING
-from trimtab.observe.prometheus import seconds
-from trimtab.observe.series import Series, at_time
+from trimtab.ledger.booking import milliseconds
+from trimtab.ledger.cumulative import LONGEST_STEP_MS, Cumulative
+from trimtab.ledger.meter import ExpectedPod, NodeMeter, PodMeter, Reading
+from trimtab.observe.meter_nodes import node_meters, node_of, points
+from trimtab.observe.meter_queries import INFERRED, POD_WATTS, TRAINED, Results
+from trimtab.observe.meter_windows import Window, workloads
+from trimtab.observe.series import Series
 from trimtab.observe.settings import ObserveSettings
-from trimtab.plan.snapshot import ServingState, Snapshot, TrainingState, WorkloadPod
+from trimtab.plan.rates import offers, units_per_replica
+from trimtab.plan.snapshot import HardwareState, Snapshot
 
 PodKey = tuple[str, str]
 """Namespace and name of a pod."""
 
 
 @dataclass(frozen=True)
-class Account:
-    """A workload's interval that is to be read."""
+class WindowReading:
+    """A window and what was read for it."""
 
-    key: str
-    """`TrainingWorkload/namespace/name` or `ServingWorkload/namespace/name`."""
-    start: datetime
-    end: datetime
-    pods: tuple[WorkloadPod, ...]
-
-    @property
-    def namespace(self) -> str:
-        """Namespace of the workload."""
-        return self.key.split("/")[1]
-
-
-@dataclass(frozen=True)
-class Window:
-    """Accounts that end at the same instant, read together."""
-
-    end: datetime
-    accounts: tuple[Account, ...]
-    lookback: timedelta
-
-    @property
-    def range_seconds(self) -> float:
-        """Length of the range to read: as far back as any account reaches, and the look-back."""
-        return (self.end - min(account.start for account in self.accounts) + self.lookback).total_seconds()
+    window: Window
+    reading: Reading
 
 
 @dataclass(frozen=True)
 class _Holder:
     """Whose a pod is."""
 
-    key: str
+    account: str
     hardware_class: str
+    node: str = ""
 
 
-def windows(snapshot: Snapshot, settings: ObserveSettings) -> list[Window]:
-    """The intervals to read now, the most overdue first.
-
-    An account that is far behind goes in steps. Their ends lie on whole minutes, so that accounts that fell behind
-    together are read together.
-    """
-    newest = (snapshot.taken_at - timedelta(seconds=settings.meter_lag_seconds)).replace(microsecond=0)
-    longest = timedelta(seconds=settings.meter_window_seconds)
-    by_end: dict[datetime, list[Account]] = defaultdict(list)
-    for kind, state in _workloads(snapshot):
-        start = open_account_start(state, settings.meter_lag_seconds + settings.meter_lookback_seconds)
-        if start is None or start >= newest:
-            continue
-        end = newest if newest - start <= longest else _whole_minute(start, start + longest)
-        by_end[end].append(Account(f"{kind}/{state.meta.key}", start, end, state.pods))
-    lookback = timedelta(seconds=settings.meter_lookback_seconds)
-    due = [Window(end, tuple(by_end[end]), lookback) for end in sorted(by_end)]
-    return due[: settings.meter_windows_a_pass]
-
-
-def _whole_minute(start: datetime, end: datetime) -> datetime:
-    whole = end.replace(second=0, microsecond=0)
-    return whole if whole > start else end
-
-
-def _workloads(snapshot: Snapshot) -> list[tuple[str, TrainingState | ServingState]]:
-    return [*((TRAINING, one) for one in snapshot.training), *((SERVING, one) for one in snapshot.serving)]
-
-
-@dataclass(frozen=True)
-class Queries:
-    """PromQL of one window, to be evaluated at its end."""
-
-    pods: str
-    """Which pods there were: one that is gone is still known by having been scraped."""
-    cpu: str
-    watts: str
-
-
-def queries(window: Window) -> Queries:
-    """The three queries of a window, for all its workloads together."""
-    span = seconds(window.range_seconds)
-    namespaces = "|".join(sorted({account.namespace for account in window.accounts}))
-    kinds = f'workload!="",workload_kind=~"{TRAINING}|{SERVING}"'
-    return Queries(
-        pods=f'last_over_time(up{{{kinds},namespace=~"{namespaces}"}}[{span}])',
-        cpu=f'pod_cpu_usage_seconds_total{{namespace=~"{namespaces}"}}[{span}]',
-        watts=f'trimtab_power_watts{{{kinds},namespace=~"{namespaces}"}}[{span}]',
+def read_window(window: Window, results: Results, snapshot: Snapshot, settings: ObserveSettings) -> WindowReading:
+    """The results of a window's queries, joined."""
+    holders = _holders(snapshot, [*results.pods, *results.own])
+    classes = _node_classes(snapshot, holders)
+    start = milliseconds(window.read_start)
+    pods = _pods(results, holders, snapshot, start, frozenset(classes))
+    nodes = _nodes(results, classes, snapshot, pods)
+    simulated = {h.meta.name for h in snapshot.hardware if h.spec.simulated}
+    reading = Reading(
+        start=start,
+        end=milliseconds(window.read_end),
+        pulse=_pulse(nodes, pods),
+        nodes=tuple(nodes),
+        pods=tuple(pods),
+        expected=_expected(snapshot, simulated),
+        expected_nodes={h.meta.name: h.node_names for h in snapshot.hardware if h.meta.name not in simulated},
+        patience_ms=round(1000 * (15.0 + 3 * settings.scrape_interval_seconds)),
+        revisit=window.revisit,
     )
+    return WindowReading(window, reading)
 
 
-def read_window(
-    window: Window,
-    pods: Iterable[Series],
-    cpu: Iterable[Series],
-    watts: Sequence[Series],
-    simulated_classes: frozenset[str],
-) -> dict[str, MeterReading]:
-    """Readings by account key, from the results of the window's queries."""
-    holders = _holders(window, [*pods, *watts])
-    cpu_points = _merged(cpu, summed=False)
-    watt_points = _merged(watts, summed=True)
-    simulated = {_pod_key(one) for one in watts if one.label("simulated") == "true"}
-    by_account: dict[str, list[PodKey]] = defaultdict(list)
-    for pod, holder in sorted(holders.items()):
-        by_account[holder.key].append(pod)
-    readings = {}
-    for account in window.accounts:
-        started = {pod.name: pod.started_at for pod in account.pods}
-        meters = []
-        for pod in by_account[account.key]:
-            hardware_class = holders[pod].hardware_class
-            meter = PodMeter(
-                pod=pod[1],
-                hardware_class=hardware_class,
-                cpu_seconds=_inside(cpu_points.get(pod, {}), account),
-                watts=_inside(watt_points.get(pod, {}), account),
-                simulated=pod in simulated or hardware_class in simulated_classes,
-                started_at=started.get(pod[1]),
-            )
-            if meter.cpu_seconds or meter.watts:
-                meters.append(meter)
-        workload = account.key.split("/", 1)[1]
-        readings[account.key] = MeterReading(key=workload, start=account.start, end=account.end, pods=tuple(meters))
-    return readings
-
-
-def _pod_key(series: Series) -> PodKey:
+def _key(series: Series) -> PodKey:
     return series.label("namespace"), series.label("pod")
 
 
-def _holders(window: Window, labelled: Iterable[Series]) -> dict[PodKey, _Holder]:
+def _holders(snapshot: Snapshot, labelled: Iterable[Series]) -> dict[PodKey, _Holder]:
     """Whose each pod is, by the labels of what was scraped, and by what is there now."""
     found = {
-        _pod_key(one): _Holder(
+        _key(one): _Holder(
             f"{one.label('workload_kind')}/{one.label('namespace')}/{one.label('workload')}",
             one.label("hardware_class"),
         )
         for one in labelled
     }
-    for account in window.accounts:
-        for pod in account.pods:
-            found[account.namespace, pod.name] = _Holder(account.key, pod.hardware_class)
+    for kind, state in workloads(snapshot):
+        for pod in state.pods:
+            account = f"{kind}/{state.meta.key}"
+            found[state.meta.namespace, pod.name] = _Holder(account, pod.hardware_class, pod.node)
     return found
 
 
-def _merged(series: Iterable[Series], *, summed: bool) -> Mapping[PodKey, dict[float, float]]:
-    """One curve for each pod, by Unix time.
+def _node_classes(snapshot: Snapshot, holders: Mapping[PodKey, _Holder]) -> dict[str, str]:
+    """The class of each node: that of the pods on it, else the first that selects it."""
+    classes = {node: h.meta.name for h in reversed(snapshot.hardware) for node in h.node_names}
+    return classes | {one.node: one.hardware_class for one in holders.values() if one.node}
 
-    Several power meters of a pod (one for each accelerator) add up. A counter that two jobs scrape is still one.
-    """
-    curves: dict[PodKey, dict[float, float]] = defaultdict(dict)
+
+def _pods(
+    results: Results, holders: Mapping[PodKey, _Holder], snapshot: Snapshot, start: int, nodes: frozenset[str]
+) -> list[PodMeter]:
+    cpu, own = _grouped(results.cpu), _grouped(results.own)
+    started = {_key(one): round(one.points[-1][1] * 1000) for one in results.starts}
+    requested = _grouped(results.requests)
+    hardware = {h.meta.name: h for h in snapshot.hardware}
+    for _, state in workloads(snapshot):
+        for pod in state.pods:
+            if pod.started_at is not None:
+                started.setdefault((state.meta.namespace, pod.name), milliseconds(pod.started_at))
+    meters = []
+    for key in sorted(holders.keys() & (cpu.keys() | own.keys())):
+        holder, mine = holders[key], own.get(key, [])
+        watts = [one for one in mine if one.name == POD_WATTS]
+        counted = points(cpu.get(key, ()), 10**9)
+        began = started.get(key)
+        if began is not None and counted and start <= began < counted[0][0]:
+            counted.insert(0, (began, 0))
+        node = holder.node or next((found for one in cpu.get(key, ()) if (found := node_of(one, nodes))), "")
+        place = hardware.get(holder.hardware_class)
+        meter = PodMeter(
+            account=holder.account,
+            pod="/".join(key),
+            node=node,
+            hardware_class=holder.hardware_class,
+            cpu=Cumulative.counter(counted),
+            energy=Cumulative.power(points(watts, 10**6, sum)),
+            work=_work(mine, began, start),
+            started=began,
+            units=_units(requested.get(key, ()), place) if place is not None else (),
+            simulated=any(one.label("simulated") == "true" for one in watts),
+        )
+        if meter.presence is not None:
+            meters.append(meter)
+    return meters
+
+
+def _grouped(series: Iterable[Series]) -> dict[PodKey, list[Series]]:
+    grouped: dict[PodKey, list[Series]] = defaultdict(list)
     for one in series:
-        curve = curves[_pod_key(one)]
-        for at, value in one.points:
-            known = curve.get(at, 0.0)
-            curve[at] = known + value if summed else max(known, value)
-    return curves
+        grouped[_key(one)].append(one)
+    return grouped
 
 
-def _inside(curve: Mapping[float, float], account: Account) -> tuple[Sample, ...]:
-    """The samples of an interval, with the last one at or before its start; none when the interval itself has none."""
-    samples = [Sample(at=at_time(at), value=curve[at]) for at in sorted(curve)]
-    inside = [sample for sample in samples if account.start < sample.at <= account.end]
-    before = [sample for sample in samples if sample.at <= account.start]
-    return tuple(before[-1:] + inside) if inside else ()
+def _work(series: Iterable[Series], began: int | None, start: int) -> Cumulative | None:
+    """Thousandths of samples or inferences; the counters of several models or versions add up."""
+    found = [one for one in series if one.name in (TRAINED, INFERRED)]
+    counted = points(found, 1000, sum)
+    if counted and began is not None and start <= began < counted[0][0] <= began + LONGEST_STEP_MS:
+        counted.insert(0, (began, 0))
+    return Cumulative.counter(counted)
+
+
+def _units(series: Iterable[Series], hardware: HardwareState) -> tuple[tuple[int, int], ...]:
+    """Thousandths of the class's resource that a pod holds over time, by its scraped requests; empty without any."""
+    resource = "".join(c if c.isalnum() else "_" for c in hardware.spec.resource_name)
+    found = [one for one in series if one.label("resource") == resource]
+    # HAMi says in percent which part of each accelerator's cores a pod may use.
+    cores = {at: value for one in series if one.label("resource") == "nvidia_com_gpucores" for at, value in one.points}
+    changes: list[tuple[int, int]] = []
+    for at, units in points(found, 1000, sum):
+        percent = cores.get(at / 1000) if resource != "cpu" else None
+        held = units if percent is None else round(units * percent / 100)
+        if not changes or changes[-1][1] != held:
+            changes.append((at, held))
+    return tuple(changes)
+
+
+def _nodes(
+    results: Results, classes: Mapping[str, str], snapshot: Snapshot, pods: Iterable[PodMeter]
+) -> list[NodeMeter]:
+    declared = declared_units(snapshot)
+    holders: dict[str, dict[str, int]] = defaultdict(dict)
+    for pod in pods:
+        units = pod.units[-1][1] if pod.units else declared.get(pod.hardware_class, {}).get(pod.account, 0)
+        holders[pod.node][pod.pod] = units
+    return node_meters(
+        results.nodes,
+        results.devices,
+        classes,
+        {h.meta.name: h.spec.power.source for h in snapshot.hardware},
+        {h.meta.name: round(h.units_per_node * 1000) for h in snapshot.hardware},
+        holders,
+    )
+
+
+def _pulse(nodes: Iterable[NodeMeter], pods: Iterable[PodMeter]) -> Cumulative | None:
+    """When anything was scraped."""
+    series = [meter for node in nodes for meter in node.meters]
+    series += [one for pod in pods for one in (pod.cpu, pod.energy) if one is not None]
+    times = sorted({at for one in series for at in one.times})
+    return Cumulative(tuple(times), (0,) * len(times)) if times else None
+
+
+def _expected(snapshot: Snapshot, simulated: set[str]) -> dict[str, tuple[ExpectedPod, ...]]:
+    """Pods that run now, and whose samples must come. On simulated nodes none is sure to."""
+    return {
+        f"{kind}/{state.meta.key}": tuple(
+            ExpectedPod(f"{state.meta.namespace}/{pod.name}", pod.node, milliseconds(pod.started_at))
+            for pod in state.pods
+            if pod.phase == "Running" and pod.started_at is not None and pod.hardware_class not in simulated
+        )
+        for kind, state in workloads(snapshot)
+    }
+
+
+def declared_units(snapshot: Snapshot) -> dict[str, dict[str, int]]:
+    """By class, then by account: thousandths of the class's resource that a replica holds by its workload's spec."""
+    found: dict[str, dict[str, int]] = {}
+    for hardware in snapshot.hardware:
+        found[hardware.meta.name] = {
+            f"{kind}/{state.meta.key}": round(1000 * units_per_replica(state.spec.resources, hardware))
+            if offers(state.spec.resources, hardware)
+            else round(1000 * state.spec.resources.cpu)
+            for kind, state in workloads(snapshot)
+        }
+    return found

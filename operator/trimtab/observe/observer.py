@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import cast
 
 from trimtab.api.carbon import CARBON_SOURCE
@@ -10,10 +10,8 @@ from trimtab.api.hardware import HARDWARE_CLASS
 from trimtab.kube.client import KubeClient
 from trimtab.kube.errors import Forbidden, KubeError, NotFound
 from trimtab.kube.paths import DEPLOYMENTS, JOBS, Resource, collection
-from trimtab.ledger.meter import MeterReading
 from trimtab.observe.assemble import (
     Children,
-    open_account_start,
     policy_states,
     scaler_states,
     serving_states,
@@ -24,8 +22,11 @@ from trimtab.observe.cache import LISTED, WATCHED, ClusterCache, ClusterView
 from trimtab.observe.carbon_sources import CarbonSources
 from trimtab.observe.facts import WORKLOAD_LABEL, KindFact, NodeFact, PodFact, Rejected
 from trimtab.observe.hardware import hardware_states
+from trimtab.observe.hardware_figures import Instances, InstanceTables, with_figures
 from trimtab.observe.load_history import history_query, interval_seconds, load_history
-from trimtab.observe.meter import queries, read_window, windows
+from trimtab.observe.meter import WindowReading, read_window
+from trimtab.observe.meter_queries import Results, queries
+from trimtab.observe.meter_windows import carbon_since, windows
 from trimtab.observe.projection import NODES, PODS
 from trimtab.observe.prometheus import Prometheus, PrometheusError
 from trimtab.observe.series import by_workload
@@ -35,12 +36,14 @@ from trimtab.observe.training_metrics import training_metrics, training_query
 from trimtab.observe.triton import Server, TritonVersions
 from trimtab.plan.snapshot import (
     CarbonState,
+    HardwareState,
     MetricsHealth,
     ServingMetrics,
     ServingState,
     Snapshot,
     TrainingState,
 )
+from trimtab.tables import TableError
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +70,7 @@ class Observer:
         self._carbon = CarbonSources(
             kube, settings.carbon_refresh_seconds, prometheus.url if prometheus else "", settings.tables_directory
         )
+        self._figures, self._figures_problem = InstanceTables(settings.tables_directory), ""
         self._reported: frozenset[Rejected] = frozenset()
         self._others_listed_at: datetime | None = None
         self._others_failed: dict[str, str] = {}
@@ -130,18 +134,15 @@ class Observer:
             except PrometheusError as error:
                 health, message = MetricsHealth.UNREACHABLE, str(error)
                 training = tuple(one.model_copy(update={"metrics": None}) for one in training)
+        policies, hardware = policy_states(view), self._hardware(view)
         return Snapshot(
             taken_at=now,
             metrics_health=health,
             metrics_message=message,
             metrics_stale_seconds=self._settings.metrics_stale_seconds,
-            hardware=hardware_states(
-                cast(Iterable[KindFact], view.facts[HARDWARE_CLASS.plural]),
-                cast(Iterable[NodeFact], view.facts[NODES]),
-                cast(Iterable[PodFact], view.facts[PODS]),
-            ),
-            carbon=self._carbon_states(view, self._carbon_since((*training, *serving), now), now),
-            policies=policy_states(view),
+            hardware=hardware,
+            carbon=self._carbon_states(view, carbon_since((*training, *serving), policies, hardware, now), now),
+            policies=policies,
             training=training,
             serving=serving,
             variants=variant_states(view, children),
@@ -161,26 +162,21 @@ class Observer:
             logger.warning("no look at serving metrics: %s", error)
             return {}
 
-    def readings(self, snapshot: Snapshot) -> dict[str, MeterReading]:
-        """Meter readings of all workloads whose account is open.
+    def readings(self, snapshot: Snapshot) -> list[WindowReading]:
+        """What the meter says for all accounts that are open, of workloads, budgets and classes.
 
-        Keyed by `TrainingWorkload/namespace/name` or `ServingWorkload/namespace/name`. A window that cannot be read is
-        left out whole: its accounts stay where they are, and a later pass reads it.
+        A window that cannot be read is left out whole: its accounts stay where they are, and a later pass reads it.
         """
         if self._prometheus is None:
-            return {}
-        simulated = frozenset(one.meta.name for one in snapshot.hardware if one.spec.simulated)
-        readings: dict[str, MeterReading] = {}
+            return []
+        readings: list[WindowReading] = []
         for window in windows(snapshot, self._settings):
-            asked = queries(window)
             try:
-                pods, cpu, watts = (
-                    self._prometheus.query(promql, window.end) for promql in (asked.pods, asked.cpu, asked.watts)
-                )
+                found = [self._prometheus.query(promql, window.read_end) for promql in queries(window).all()]
             except PrometheusError as error:
                 logger.warning("the meter stays at its last reading: %s", error)
                 break
-            readings.update(read_window(window, pods, cpu, watts, simulated))
+            readings.append(read_window(window, Results(*found), snapshot, self._settings))
         return readings
 
     def close(self) -> None:
@@ -269,12 +265,24 @@ class Observer:
             for one in states
         )
 
-    def _carbon_since(self, states: Iterable[TrainingState | ServingState], now: datetime) -> datetime:
-        """How far back intensities are needed: to where the oldest open account stands."""
-        grace_seconds = self._settings.meter_lag_seconds + self._settings.meter_lookback_seconds
-        starts = (open_account_start(one, grace_seconds) for one in states)
-        # A step that the ledger charges may begin with a sample from before the account's start.
-        return min((s for s in starts if s is not None), default=now) - timedelta(seconds=grace_seconds)
+    def _hardware(self, view: ClusterView) -> tuple[HardwareState, ...]:
+        nodes = list(cast(Iterable[NodeFact], view.facts[NODES]))
+        states = hardware_states(
+            cast(Iterable[KindFact], view.facts[HARDWARE_CLASS.plural]),
+            nodes,
+            cast(Iterable[PodFact], view.facts[PODS]),
+        )
+        return with_figures(states, nodes, self._instances())
+
+    def _instances(self) -> Instances:
+        """Prices and watts by instance type. A broken override is said, and the package's own figures are used."""
+        try:
+            return self._figures.read()
+        except TableError as error:
+            if str(error) != self._figures_problem:
+                logger.warning("the tables' overrides are left out: %s", error)
+            self._figures_problem = str(error)
+            return self._figures.packaged()
 
     def _carbon_states(self, view: ClusterView, since: datetime, now: datetime) -> tuple[CarbonState, ...]:
         return self._carbon.states(cast(Iterable[KindFact], view.facts[CARBON_SOURCE.plural]), since, now)

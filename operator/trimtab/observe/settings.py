@@ -28,6 +28,8 @@ class ObserveSettings:
     """Longest interval read for a workload in one pass; after an outage the meter catches up in such steps."""
     meter_windows_a_pass: int = 8
     """Most different intervals read in one pass, so that catching up never holds up deciding."""
+    meter_revisit_minutes: int = 10
+    """Gaps that could not be closed soon after their end are read again in every minute that this divides."""
     carbon_refresh_seconds: float = 30.0
     """A carbon trace is read again from its ConfigMap at most this often, and so are tables."""
     tables_directory: str = ""

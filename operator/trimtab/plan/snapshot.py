@@ -69,6 +69,12 @@ class HardwareState(Fact):
     """Units requested on them by pods that are not trimtab's."""
     cpu_cores_per_node: float = 0.0
     """Allocatable CPU cores of one node (the mean)."""
+    node_names: tuple[str, ...] = ()
+    """Names of the ready, schedulable nodes."""
+    on_demand_usd_per_hour: float | None = None
+    """Listed price of a node on demand, where another one is paid (then `spec.price.usd_per_hour` is what is paid)."""
+    figures: str = ""
+    """Which figures of `spec` come from tables, and from which."""
     shapes: tuple[NodeShape, ...] = ()
     """Every node that its selector matches by size, those that are not ready or cordoned too: what may be there again
     in a moment counts for what can ever fit."""
