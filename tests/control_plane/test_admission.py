@@ -51,7 +51,7 @@ def test_a_gang_that_no_class_has_room_for_is_refused_with_by_how_much(
     done = here.apply(workload("TrainingWorkload", "wide", spec, namespace))
     assert done.returncode != 0
     assert f"{DENIED}spec.minReplicas: 70 replicas start together" in done.stderr
-    assert "6 more than there is room for: plain has room for 64 at most (1 nodes)" in done.stderr
+    assert "6 more than there is room for: plain has room for 64 at most (1 node)" in done.stderr
     assert "ask for 64, allow another class, or add 1 node to plain" in done.stderr
     # Who knows better can say so.
     insisted = here.apply(workload("TrainingWorkload", "wide", spec, namespace, **{"trimtab.dev/admission": "warn"}))

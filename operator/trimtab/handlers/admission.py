@@ -75,6 +75,9 @@ class Admission:
         old = request["old"] if request["operation"] == "UPDATE" else None
         try:
             verdict = self.review(kind, request["body"], old)
+        except kopf.AdmissionError:
+            self._reviews.labels(kind.kind, "refused").inc()
+            raise
         except Exception:
             self._reviews.labels(kind.kind, "failed").inc()
             logger.error("%s", json.dumps({"event": "admission failed", "error": traceback.format_exc()}))

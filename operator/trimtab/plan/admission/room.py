@@ -138,7 +138,7 @@ def _misfit(wanted: Wanted, rooms: tuple[Room, ...]) -> Finding | None:
     a_node = max(_on_node(wanted.resources, s, best.hardware) for s in shapes_of(best.hardware))
     missing = math.ceil((wanted.least - have) / a_node)
     if wanted.together:
-        where = f"{best.name} has room for {have} at most ({nodes} nodes)"
+        where = f"{best.name} has room for {have} at most ({nodes} node{'s' if nodes != 1 else ''})"
         text = f"{wanted.least} replicas start together, {wanted.least - have} more than there is room for: {where}"
     else:
         where = ", ".join(f"{r.name} for {r.most}" for r in rooms)
