@@ -3,6 +3,7 @@
 A bug or an outage here never keeps anybody from storing anything: what cannot be judged is admitted with a warning.
 """
 
+import asyncio
 import json
 import logging
 import traceback
@@ -74,7 +75,8 @@ class Admission:
         kind: Kind = request["param"]
         old = request["old"] if request["operation"] == "UPDATE" else None
         try:
-            verdict = self.review(kind, request["body"], old)
+            # In a thread: what takes a little longer must not hold up the watchers.
+            verdict = await asyncio.to_thread(self.review, kind, request["body"], old)
         except kopf.AdmissionError:
             self._reviews.labels(kind.kind, "refused").inc()
             raise
@@ -109,7 +111,7 @@ class Admission:
         if request["operation"] != "CREATE":
             return
         try:
-            patch = self.defaults(kind, request["body"])
+            patch = await asyncio.to_thread(self.defaults, kind, request["body"])
         except Exception:
             logger.error("%s", json.dumps({"event": "defaulting failed", "error": traceback.format_exc()}))
             request["warnings"].append("trimtab: policies' defaults were not set, for an error of its own")

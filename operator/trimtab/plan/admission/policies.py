@@ -9,6 +9,8 @@ from trimtab.plan.policy import applies, effective_policy
 from trimtab.plan.snapshot import PolicyState, ServingState, Snapshot, TrainingState
 
 _MOST_NAMED = 5
+_MOST_JUDGED = 300
+"""Workloads that are looked at: nobody waits for long to store a policy."""
 _OF_POLICIES = frozenset(("OverLimit", "OverBudget", "AccuracyTooHigh"))
 
 
@@ -17,14 +19,21 @@ def policy_findings(policy: PolicyState, snapshot: Snapshot) -> list[Finding]:
     if policy.spec.mode is Mode.OFF:
         return []
     others = tuple(p for p in snapshot.policies if p.meta.key != policy.meta.key)
-    after = snapshot.model_copy(update={"policies": (*others, policy)})
+    # Who holds what now is not the question here.
+    before = snapshot.model_copy(update={"training": (), "serving": ()})
+    after = before.model_copy(update={"policies": (*others, policy)})
     findings = _exhausted(policy) if policy.spec.mode is Mode.ENFORCE else []
     hurt: list[str] = []
     workloads: tuple[TrainingState | ServingState, ...] = (*snapshot.training, *snapshot.serving)
-    for workload in workloads:
-        if applies(policy, workload.meta) and not workload.meta.deleting and not _over(workload):
-            new = _codes(workload, after).items() - _codes(workload, snapshot).items()
+    selected = [w for w in workloads if applies(policy, w.meta) and not w.meta.deleting and not _over(w)]
+    for workload in selected[:_MOST_JUDGED]:
+        codes = _codes(workload, after)
+        if codes:
+            new = codes.items() - _codes(workload, before).items()
             hurt += [f"{workload.meta.key} no longer fits: {message}" for _, message in sorted(new)[:1]]
+    if len(selected) > _MOST_JUDGED:
+        text = f"only {_MOST_JUDGED} of the {len(selected)} workloads that it selects were looked at"
+        findings.append(Finding("WorkloadsHurt", "spec", text, Severity.WARN))
     findings += [Finding("WorkloadsHurt", "spec", text, Severity.WARN) for text in hurt[:_MOST_NAMED]]
     if len(hurt) > _MOST_NAMED:
         text = f"{len(hurt) - _MOST_NAMED} more workloads no longer fit"

@@ -48,14 +48,15 @@ def _has(shape: NodeShape, hardware: HardwareState) -> dict[str, float]:
     return {"CPU": shape.cpu_cores, "memory": shape.memory_bytes, hardware.spec.resource_name: shape.units}
 
 
-def _on_node(resources: Resources, shape: NodeShape, hardware: HardwareState) -> int:
+def _on_node(needs: Mapping[str, float], shape: NodeShape, hardware: HardwareState) -> int:
     has = _has(shape, hardware)
-    return math.floor(min(has[name] / need for name, need in _needs(resources, hardware).items()) + _SLACK)
+    return math.floor(min(has[name] / need for name, need in needs.items()) + _SLACK)
 
 
 def room_of(resources: Resources, hardware: HardwareState) -> Room:
     """How many replicas the class has room for, each whole on one node."""
-    most = sum(shape.nodes * _on_node(resources, shape, hardware) for shape in shapes_of(hardware))
+    needs = _needs(resources, hardware)
+    most = sum(shape.nodes * _on_node(needs, shape, hardware) for shape in shapes_of(hardware))
     return Room(hardware, units_per_replica(resources, hardware), most)
 
 
@@ -135,7 +136,8 @@ def _misfit(wanted: Wanted, rooms: tuple[Room, ...]) -> Finding | None:
     if have >= wanted.least:
         return None
     nodes = sum(shape.nodes for shape in shapes_of(best.hardware))
-    a_node = max(_on_node(wanted.resources, s, best.hardware) for s in shapes_of(best.hardware))
+    needs = _needs(wanted.resources, best.hardware)
+    a_node = max(_on_node(needs, shape, best.hardware) for shape in shapes_of(best.hardware))
     missing = math.ceil((wanted.least - have) / a_node)
     if wanted.together:
         where = f"{best.name} has room for {have} at most ({nodes} node{'s' if nodes != 1 else ''})"
