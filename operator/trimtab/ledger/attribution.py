@@ -60,8 +60,9 @@ class NodeCells:
         return self.energy[cell] - sum(pod.idle[cell] + pod.dynamic[cell] for pod in self.pods)
 
 
-MODEL, OWN_METER = "Model", "Pod"
-"""Sources: the class's power curve, and power that is published for the pod itself."""
+MODEL, HELD_MODEL, OWN_METER = "Model", "Model by holding", "Pod"
+"""Sources: the class's power curve by use; the same for accelerators of which only is known that they are held; and power
+that is published for the pod itself."""
 
 
 def at_meter(microjoules: int, hardware: HardwareState) -> int:
@@ -174,7 +175,7 @@ def _host(
             result.sources[cell].add(node.host_source)
         else:
             microjoules = shape.at(utilization) * on if shape is not None else 0
-            result.sources[cell].update((MODEL,) if on else ())
+            result.sources[cell].update((MODEL if by_use else HELD_MODEL,) if on else ())
         energy = at_meter(microjoules, hardware)
         result.energy[cell] += energy
         idle = energy * shape.idle // max(1, shape.at(utilization)) if shape is not None else 0

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from trimtab.plan.snapshot import HardwareState
 
 MILLION = 1_000_000
-BUSY_ACCELERATOR_PPM = 610_000
+BUSY_ACCELERATOR_PPM = 488_000
 """Where an accelerator that nobody meters is taken to stand between idle and its limit, while a pod holds it: what the
 trainings of the Zeus tables drew on a V100 and a P100 (`tests/bench/bench_power_model.py` fits it and gives its error).
 """

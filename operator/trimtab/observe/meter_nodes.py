@@ -63,8 +63,11 @@ def pod_of(series: Series) -> str:
 
 def points(series: Iterable[Series], scale: int, merge: Merge = max) -> list[tuple[int, int]]:
     """One curve of several series in whole units by time (ms); what they say of one instant is merged."""
+    known = list(series)
+    if len(known) == 1:
+        return [(round(at * 1000), round(value * scale)) for at, value in known[0].points]
     found: dict[int, list[int]] = defaultdict(list)
-    for one in series:
+    for one in known:
         for at, value in one.points:
             found[round(at * 1000)].append(round(value * scale))
     return [(at, merge(found[at])) for at in sorted(found)]
