@@ -108,8 +108,9 @@ def training_demand(view: BudgetView, state: TrainingState, capacity: Capacity) 
     chosen = [_at_level(view, state, options, usual, level) for level in view.levels]
     put_off = [may_wait and view.taken(level, BudgetAction.LATER_SLOTS) for level in view.levels]
     running = not policy.stop
+    now = chosen[view.level].samples_per_second
     per_hour = tuple(
-        rate_in(view.budget, option.rate) if running and not later else 0.0
+        _sustained(rate_in(view.budget, option.rate), option.samples_per_second, now) if running and not later else 0.0
         for option, later in zip(chosen, put_off, strict=True)
     )
     ahead = tuple(
@@ -119,6 +120,14 @@ def training_demand(view: BudgetView, state: TrainingState, capacity: Capacity) 
     return _demand(
         view, state, policy, per_hour, ahead, holds, may_wait=may_wait, cost_per_work=usual.score_usd_per_sample
     )
+
+
+def _sustained(rate: float, speed: float, speed_now: float) -> float:
+    """The rate of doing the work at another width as fast as it is done now.
+
+    A training that runs narrower spends less for an hour, and for longer: over a period the cost of its work counts.
+    """
+    return rate * speed_now / speed if speed > 0.0 and speed_now > 0.0 else rate
 
 
 def _demand(

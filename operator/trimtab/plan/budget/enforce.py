@@ -28,7 +28,7 @@ def enforce(standing: Standing, demands: tuple[Demand, ...]) -> Verdict:
         demands: What the workloads under it ask for: also of those that do not run now, whatever keeps them.
     """
     levels = len(standing.actions) + 1
-    asked = carry_on(standing.asked, demands, levels, standing.now)
+    asked = carry_on(standing, demands)
     spent_now, need = spent_by_now(standing, demands), needs(standing, demands, asked)
     forecast = tuple(
         min(spent_now + n, max(standing.limit, spent_now)) if _suspends(standing, k) else spent_now + n

@@ -6,8 +6,6 @@ from datetime import datetime, timedelta
 
 from trimtab.plan.budget.problem import METER_DOUBT, Demand, Rates, Standing
 
-MEMORY_HOURS = 24.0
-"""Time constant of the mean rates: a day, so that its hours are evened out."""
 TOTAL_HOURS = 24.0
 """How far ahead a Total is looked at: it has no end, and whatever runs on exhausts it some day."""
 
@@ -26,22 +24,19 @@ def spent_by_now(standing: Standing, demands: Iterable[Demand]) -> float:
     return standing.spent + held * gap_hours * (1.0 + METER_DOUBT)
 
 
-def carry_on(rates: Rates, demands: tuple[Demand, ...], levels: int, now: datetime) -> Rates:
+def carry_on(standing: Standing, demands: tuple[Demand, ...]) -> Rates:
     """The mean rates with what is asked for now.
 
-    An exponential mean that is the plain mean while it is young: the first figures must not count for days.
-
     Args:
-        rates: As they stood.
+        standing: The budget, with the means as they stood.
         demands: What is asked for now.
-        levels: How many there are, level 0 included.
-        now: The present.
     """
+    rates, now, levels = standing.asked, standing.now, len(standing.actions) + 1
     services, trainings = _sums(demands, levels, service=True), _sums(demands, levels, service=False)
     if rates.at is None or len(rates.services) != levels or len(rates.trainings) != levels:
         return Rates(services, trainings, now)
     passed = max(0.0, (now - rates.at).total_seconds() / 3600.0)
-    weight = -math.expm1(-passed / MEMORY_HOURS)
+    weight = -math.expm1(-passed / standing.memory_hours)
     return Rates(_mixed(rates.services, services, weight), _mixed(rates.trainings, trainings, weight), now)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from trimtab.api.budget import Budget, BudgetAction, BudgetStatus
+from trimtab.api.budget import Budget, BudgetAction, BudgetPeriod, BudgetStatus
 from trimtab.api.common import Reason, Usage
 from trimtab.api.policy import Mode, Preference
 from trimtab.plan.budget.account import limit_of, roll_over, spent_of, unit_of
@@ -21,6 +21,13 @@ from trimtab.plan.training.options import TrainingOption
 
 Rules = dict[str, EffectivePolicy]
 """What holds for each workload, by `Kind/namespace/name`."""
+_MEMORY_HOURS = {
+    BudgetPeriod.DAY: 6.0,
+    BudgetPeriod.WEEK: 24.0,
+    BudgetPeriod.MONTH: 72.0,
+    BudgetPeriod.TOTAL: 24.0,
+}
+"""How long what was asked for counts in the forecast: the longer the period, the less a single day says of it."""
 Series = Mapping[str, tuple[IntensityPoint, ...]]
 
 
@@ -107,6 +114,7 @@ def standing_of(budget: Budget, account: BudgetStatus, now: datetime) -> Standin
         level=level,
         level_since=account.action_since,
         asked=Rates(account.services_per_hour, account.trainings_per_hour, account.demand_at),
+        memory_hours=_MEMORY_HOURS[budget.period],
     )
 
 

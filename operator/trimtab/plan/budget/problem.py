@@ -27,7 +27,8 @@ class Demand:
     service: bool
     """It runs on; a training ends when its work is done."""
     per_hour: tuple[float, ...]
-    """Spending for an hour of running, by level."""
+    """Spending for an hour, by level. For trainings at the pace at which the work is done now: who runs narrower spends
+    less for an hour, but for longer."""
     ahead: tuple[float, ...] = ()
     """Trainings: spending from now until the work is done or the period ends, by level."""
     holds_per_hour: float = 0.0
@@ -71,6 +72,8 @@ class Standing:
     """As decided before."""
     level_since: datetime | None = None
     asked: Rates = Rates()
+    memory_hours: float = 24.0
+    """Time constant of the mean rates that were asked for."""
 
 
 @dataclass(frozen=True)
