@@ -7,7 +7,7 @@ status between the last scrape and a restart is missing there, and only there.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -29,11 +29,16 @@ TEAM_LABELS: Final = ("trimtab.dev/team", "app.kubernetes.io/part-of")
 _LABELS: Final = ("namespace", "workload", "kind")
 _JOULES: Final = 3600.0 / 1e9
 _FIGURES: Final = (
-    ("energy_joules", "energy_watt_hours", _JOULES, "Energy so far, the site's overhead included"),
-    ("cost_usd", "cost_usd", 1e-9, "Cost so far"),
-    ("carbon_grams", "carbon_grams", 1e-9, "Carbon so far (gCO2e)"),
+    ("energy_watt_hours", _JOULES, "Energy so far, the site's overhead included", "trimtab_workload_energy_joules",
+     "trimtab_spent_energy_joules"),
+    ("cost_usd", 1e-9, "Cost so far", "trimtab_workload_cost_usd", "trimtab_spent_cost_usd"),
+    ("carbon_grams", 1e-9, "Carbon so far (gCO2e)", "trimtab_workload_carbon_grams", "trimtab_spent_carbon_grams"),
+)  # fmt: skip
+_SAVED: Final = (
+    ("cost_usd", "Cost", "trimtab_workload_saved_cost_usd"),
+    ("energy_watt_hours", "Energy (Wh)", "trimtab_workload_saved_energy_watt_hours"),
+    ("carbon_grams", "Carbon (gCO2e)", "trimtab_workload_saved_carbon_grams"),
 )
-_ITEMS: Final = ("work_items", "work_items", 1e-9, "Samples trained or inferences made in what is accounted for")
 
 
 def model_of(state: TrainingState | ServingState) -> str:
@@ -96,19 +101,30 @@ class AccountMetrics(Collector):
             if state.status.usage is not None
         ]
         closed = [(labels, closed_part(usage)) for labels, usage in usages]
-        for name, attribute, scale, text in (*_FIGURES, _ITEMS):
-            family = CounterMetricFamily(f"trimtab_workload_{name}", f"{text}, as in status", labels=_LABELS)
-            for labels, amount in closed:
-                family.add_metric(labels, getattr(amount, attribute) * scale)
-            yield family
+        for attribute, scale, text, name, _ in _FIGURES:
+            yield _counter(name, f"{text}, as in status", _LABELS, closed, attribute, scale)
+        text = "Samples trained or inferences made in what is accounted for, as in status"
+        yield _counter("trimtab_workload_work_items", text, _LABELS, closed, "work_items", 1e-9)
         yield from _gauges(usages)
-        for name, attribute, scale, text in _FIGURES:
-            family = CounterMetricFamily(f"trimtab_spent_{name}", f"{text} by namespace, team or model, since the"
-                                         " operator started", labels=("by", "name"))  # fmt: skip
-            for key, amount in sorted(self._sums.items()):
-                family.add_metric(key, getattr(amount, attribute) * scale)
-            yield family
+        sums = sorted(self._sums.items())
+        for attribute, scale, text, _, name in _FIGURES:
+            text = f"{text} by namespace, team or model, since the operator started"
+            yield _counter(name, text, ("by", "name"), sums, attribute, scale)
         yield from _nodes(snapshot)
+
+
+def _counter(
+    name: str,
+    text: str,
+    labels: Sequence[str],
+    amounts: Iterable[tuple[Sequence[str], Amount]],
+    attribute: str,
+    scale: float,
+) -> CounterMetricFamily:
+    family = CounterMetricFamily(name, text, labels=labels)
+    for values, amount in amounts:
+        family.add_metric(values, getattr(amount, attribute) * scale)
+    return family
 
 
 def _workloads(snapshot: Snapshot) -> list[tuple[str, TrainingState | ServingState]]:
@@ -127,10 +143,8 @@ def _gauges(usages: Iterable[tuple[tuple[str, str, str], Usage]]) -> Iterator[Me
         still = of_usage(usage).minus(closed_part(usage))
         estimate.add_metric(labels, still.energy_watt_hours * _JOULES)
     yield estimate
-    for name, text in (("cost_usd", "Cost"), ("energy_watt_hours", "Energy (Wh)"), ("carbon_grams", "Carbon (gCO2e)")):
-        saved = GaugeMetricFamily(
-            f"trimtab_workload_saved_{name}", f"{text} less than the baseline: negative is more", labels=_LABELS
-        )
+    for name, text, metric in _SAVED:
+        saved = GaugeMetricFamily(metric, f"{text} less than the baseline: negative is more", labels=_LABELS)
         for labels, usage in known:
             if usage.savings is not None:
                 saved.add_metric(labels, getattr(usage.savings, name))

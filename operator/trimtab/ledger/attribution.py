@@ -61,8 +61,8 @@ class NodeCells:
 
 
 MODEL, HELD_MODEL, OWN_METER = "Model", "Model by holding", "Pod"
-"""Sources: the class's power curve by use; the same for accelerators of which only is known that they are held; and power
-that is published for the pod itself."""
+"""Sources: the class's power curve by use; the same for accelerators of which only is known that they are held; and
+power that is published for the pod itself."""
 
 
 def at_meter(microjoules: int, hardware: HardwareState) -> int:

@@ -57,7 +57,7 @@ scrape_configs:
       - {source_labels: [__meta_kubernetes_node_name], target_label: node}
     metric_relabel_configs:
       - source_labels: [__name__]
-        regex: (pod|node)_(cpu_usage_seconds_total|memory_working_set_bytes)|(resource_)?scrape_error
+        regex: (pod|node)_(cpu_usage_seconds_total|memory_working_set_bytes)|container_start_time_seconds|(resource_)?scrape_error
         action: keep
 
   # Exporters that speak for other pods (simulated ones): their labels stand.
