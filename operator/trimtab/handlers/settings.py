@@ -44,7 +44,9 @@ class Settings:
     snapshot_path: str = "/tmp/trimtab/snapshot.json"
     """Where the last Snapshot is kept: a bug report carries it, and `trimtab plan --snapshot` decides on it again."""
     tables_directory: str = ""
-    """Where files `<table>.csv` are, whose rows replace those of the package's tables; empty means that there are none."""
+    """Where files `<table>.csv` are, whose rows replace those of the package's tables; empty means that there are
+    none.
+    """
     admission: str = "off"
     """off: no webhooks. self-signed: with certificates of the operator's own, in `webhook_secret`. files: with those in
     `webhook_directory`, which somebody else renews."""
