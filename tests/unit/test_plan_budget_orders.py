@@ -100,6 +100,15 @@ def test_an_edit_of_the_policy_takes_effect_in_the_next_plan() -> None:
     assert plan(world(off, training=(stopped,))).training[0].action is TrainingAction.RUN
 
 
+def test_a_policy_that_is_off_does_nothing_and_its_budget_is_metered_on() -> None:
+    found = plan(world(spent(capped(mode="Off"), 100.0, action="Suspend"), training=(trains(),)))
+    assert found.training[0].action is TrainingAction.RUN
+    (status,) = found.policies[0].budgets
+    assert (status.spent, status.action) == (100.0, "")
+    assert [c.type for c in found.policies[0].conditions] == ["Ready"]
+    assert found.policies[0].events == ()
+
+
 def test_recommend_decides_the_same_and_says_that_it_would() -> None:
     watching = spent(capped(mode="Recommend"), 100.0)
     found = plan(world(watching, training=(trains(),)))

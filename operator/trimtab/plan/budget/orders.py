@@ -52,19 +52,28 @@ def plan_budgets(snapshot: Snapshot, rules: Rules, series: Series) -> BudgetPlan
     merged, statuses = dict(rules), dict[str, tuple[BudgetStatus, ...]]()
     world = _World(snapshot, rules, series, _left_by_services(snapshot), {})
     for policy in snapshot.policies:
-        if policy.spec.mode is Mode.OFF:
-            statuses[policy.meta.key] = policy.status.budgets
-            continue
         known = {status.name: status for status in policy.status.budgets}
         shown = []
         for budget in policy.spec.budgets:
             account = roll_over(budget, known.get(budget.name), policy.meta.created_at, snapshot.taken_at)
+            if policy.spec.mode is Mode.OFF:
+                shown.append(account.model_copy(update=_NOTHING_DONE))
+                continue
             status, orders = _decided(policy, budget, account, world)
             shown.append(status)
             for key, order in orders.items():
                 merged[key] = _with_order(merged[key], order)
         statuses[policy.meta.key] = tuple(shown)
     return BudgetPlan(merged, statuses)
+
+
+_NOTHING_DONE = {
+    "action": "",
+    "action_since": None,
+    "forecast_spent": None,
+    "forecast_exhaustion": None,
+    "message": "the policy is Off: what is spent is metered, and nothing is done about it",
+}
 
 
 @dataclass(frozen=True)
