@@ -7,8 +7,9 @@ started then would have served. Errors of overlapping times say little that is n
 ones, a surge is assumed. Assumed and measured quantile are averaged by weight (K. C. Lichtendahl, Y. Grushka-Cockayne,
 R. L. Winkler, "Is it better to average probabilities or quantiles?", Management Science, 2013).
 
-A step does not wait for the average: the level is no lower than what the arrivals of the last seconds prove, as a
-lower bound of a Poisson rate (as Knative's panic window overrides its stable one, but by evidence, not by a ratio).
+A step does not wait for the average: what is made ready for is no less than what the arrivals of the last seconds
+prove, as a lower bound of a Poisson rate (Knative's panic window overrides its stable one by a ratio; here it is by
+evidence).
 
 The constants were chosen on the Azure conversation trace of 2023: at one, two, four and eight times its load, and with
 its halves exchanged or time reversed, so that it begins with a step; the Mooncake trace had no part in it.
@@ -71,15 +72,24 @@ def level(
     )
     present = _means(window, min(window.shape[1], short))[:, -1]
     ready = np.maximum(mean * (1.0 + headroom), present * (1.0 + headroom * PRESENT_HEADROOM))
-    proven = _proven(window[:, -short:], interval_seconds)
-    return Level(np.maximum(mean, proven), np.maximum(ready, proven * (1.0 + PROOF_HEADROOM)))
+    proven = _proven(window, short, interval_seconds)
+    return Level(mean, np.maximum(ready, proven * (1.0 + PROOF_HEADROOM)))
 
 
-def _proven(window: FloatArray, interval_seconds: float) -> FloatArray:
-    """The highest rate that the arrivals of the last 1, 2, 3, ... intervals prove."""
-    lengths = np.arange(1, window.shape[1] + 1) * interval_seconds
-    counts = np.cumsum(window[:, ::-1], axis=1) * interval_seconds
-    return np.asarray(((counts - PROOF_DEVIATIONS * np.sqrt(counts + 1.0)) / lengths).max(axis=1))
+def _proven(window: FloatArray, over: int, interval_seconds: float) -> FloatArray:
+    """The highest rate that the arrivals of the last 1, 2, ... `over` intervals prove.
+
+    Counts vary by their index of dispersion, taken from the differences of neighbouring intervals: those say how much
+    arrivals scatter about their level, wherever that moves.
+    """
+    counts = window * interval_seconds
+    if counts.shape[1] < 2:
+        return np.zeros(len(counts))
+    scatter = (np.diff(counts, axis=1) ** 2).mean(axis=1) / 2.0
+    dispersion = np.maximum(1.0, scatter / np.maximum(counts.mean(axis=1), _LEAST_COUNT))[:, None]
+    recent = np.cumsum(counts[:, : -over - 1 : -1], axis=1)
+    lengths = np.arange(1, recent.shape[1] + 1) * interval_seconds
+    return np.asarray(((recent - PROOF_DEVIATIONS * np.sqrt(dispersion * (recent + 1.0))) / lengths).max(axis=1))
 
 
 def unknown_share(past_seconds: float, ahead_seconds: float) -> float:

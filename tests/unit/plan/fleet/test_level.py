@@ -47,19 +47,27 @@ def test_a_load_that_wanders_gets_more_headroom_than_a_constant_one() -> None:
 
 
 def test_a_rise_is_followed_before_the_level_has_followed_it() -> None:
-    steady, risen = np.full(60, 10.0), np.concatenate((np.full(54, 10.0), np.full(6, 11.0)))
+    steady, risen = np.full(60, 10.0), np.concatenate((np.full(54, 10.0), np.full(6, 13.0)))
     of_steady, of_risen = (level(r[None, :], 10.0, 100.0, 60.0, 0.5) for r in (steady, risen))
-    assert of_risen.mean[0] == pytest.approx(10.0 + 1.0 / 3.0)
-    assert of_risen.ready_for[0] > 1.05 * of_steady.ready_for[0]
+    assert of_risen.mean[0] == pytest.approx(11.0)
+    assert of_risen.ready_for[0] > 13.0
+    assert of_steady.ready_for[0] < 13.0
 
 
 def test_a_step_counts_as_soon_as_its_arrivals_prove_it() -> None:
-    step = np.concatenate((np.full(59, 20.0), [30.0]))
-    found = level(step[None, :], 10.0, 100.0, 60.0, 0.5)
-    # 300 arrivals in 10 s where 200 are usual: two standard deviations of that count below it.
-    assert found.mean[0] == pytest.approx((300.0 - 2.0 * np.sqrt(301.0)) / 10.0)
-    noise = np.concatenate((np.full(59, 20.0), [22.0]))
-    assert level(noise[None, :], 10.0, 100.0, 60.0, 0.5).mean[0] < 20.2
+    steady, step = np.full(60, 20.0), np.concatenate((np.full(59, 20.0), [40.0]))
+    of_steady, of_step = (level(r[None, :], 10.0, 100.0, 60.0, 0.5) for r in (steady, step))
+    # 400 arrivals in 10 s: two standard deviations of that count below it, and a tenth more.
+    scatter = 200.0**2 / 59.0 / 2.0
+    deviation = np.sqrt(401.0 * scatter / (59 * 200.0 + 400.0) * 60.0)
+    assert of_step.ready_for[0] == pytest.approx(1.1 * (400.0 - 2.0 * deviation) / 10.0)
+    assert of_steady.ready_for[0] < 24.0
+
+
+def test_a_burst_proves_nothing_where_bursts_are_usual() -> None:
+    bursty = np.where(np.arange(60) % 2 == 0, 5.0, 35.0)
+    found = level(bursty[None, :], 10.0, 100.0, 60.0, 0.5)
+    assert found.ready_for[0] < 20.0 * (1.0 + SURGE)
 
 
 @given(rates=RATES, over=st.floats(1.0, 300.0), ahead=st.floats(10.0, 600.0), confidence=st.floats(0.01, 0.99))
