@@ -100,6 +100,17 @@ def test_an_edit_of_the_policy_takes_effect_in_the_next_plan() -> None:
     assert plan(world(off, training=(stopped,))).training[0].action is TrainingAction.RUN
 
 
+def test_while_nothing_is_metered_pods_count_for_as_long_as_they_are_there() -> None:
+    hours = timedelta(hours=8)
+    behind = spent(capped("10"), 9.0, ago=hours)
+    assert plan(world(behind, training=(trains(),))).training[0].action is TrainingAction.RUN
+    old = tuple(p.model_copy(update={"created_at": NOW - timedelta(days=9)}) for p in pods(16))
+    state = trains(minReplicas=16, maxReplicas=16, job=job(replicas=16), pods=old)
+    (decision,) = plan(world(spent(capped("10"), 9.2, ago=hours), training=(state,))).training
+    # Sixteen replicas of 0.00625 USD an hour, eight hours: 0.8 USD that no meter has seen.
+    assert (decision.action, decision.reasons[0].code) == (TrainingAction.SUSPEND, "BudgetExhausted")
+
+
 def test_a_policy_that_is_off_does_nothing_and_its_budget_is_metered_on() -> None:
     found = plan(world(spent(capped(mode="Off"), 100.0, action="Suspend"), training=(trains(),)))
     assert found.training[0].action is TrainingAction.RUN

@@ -44,6 +44,8 @@ class BudgetView:
     """By `Kind/namespace/name`."""
     budget: Budget
     period_end: datetime | None
+    accounted_until: datetime
+    """Where the budget's account ends."""
     level: int
     """As decided before: what runs now runs at this level."""
     options: dict[str, list[TrainingOption]] = field(default_factory=dict)
@@ -68,16 +70,27 @@ class BudgetView:
         return action in self.budget.actions[:level]
 
 
-def _held(view: BudgetView, pods: tuple[WorkloadPod, ...], units: Mapping[str, float]) -> float:
-    """The most that pods spend now for an hour: at full load, on the classes that they run on."""
-    total = 0.0
+@dataclass(frozen=True)
+class _Held:
+    """The most that pods spend: for an hour now, and since the account ended or they are there."""
+
+    per_hour: float
+    unmetered: float
+
+
+def _held(view: BudgetView, pods: tuple[WorkloadPod, ...], units: Mapping[str, float]) -> _Held:
+    """At full load, on the classes that they run on."""
+    per_hour = unmetered = 0.0
+    alive = [p for p in pods if p.phase not in ("Succeeded", "Failed")]
     for hardware in view.snapshot.hardware:
         name = hardware.meta.name
-        count = sum(1 for p in pods if p.hardware_class == name and p.phase not in ("Succeeded", "Failed"))
-        if count:
-            rate = rate_of(hardware, units[name] * count, 1.0, view.intensity(hardware))
-            total += rate_in(view.budget, rate)
-    return total
+        here = [p for p in alive if p.hardware_class == name]
+        if here:
+            rate = rate_in(view.budget, rate_of(hardware, units[name], 1.0, view.intensity(hardware)))
+            hours = ((view.now - max(view.accounted_until, p.created_at)).total_seconds() / 3600.0 for p in here)
+            per_hour += rate * len(here)
+            unmetered += rate * sum(max(0.0, h) for h in hours)
+    return _Held(per_hour, unmetered)
 
 
 def training_demand(view: BudgetView, state: TrainingState, capacity: Capacity) -> Demand | None:
@@ -93,7 +106,7 @@ def training_demand(view: BudgetView, state: TrainingState, capacity: Capacity) 
     )
     units = {h.meta.name: units_per_replica(state.spec.resources, h) for h in view.snapshot.hardware}
     holds = _held(view, state.pods, units)
-    if (over or state.spec.suspend) and not holds:
+    if (over or state.spec.suspend) and not holds.per_hour:
         return None
     policy = view.rules[f"TrainingWorkload/{state.meta.key}"]
     if state.meta.key not in view.options:
@@ -101,8 +114,8 @@ def training_demand(view: BudgetView, state: TrainingState, capacity: Capacity) 
         view.options[state.meta.key] = found
     options = view.options[state.meta.key]
     if not options:
-        flat = tuple(holds for _ in view.levels)
-        return _demand(view, state, policy, flat, flat, holds, may_wait=False) if holds else None
+        flat = tuple(holds.per_hour for _ in view.levels)
+        return _demand(state, policy, flat, flat, holds, may_wait=False) if holds.per_hour else None
     usual = _usual(options)
     may_wait = _may_wait(view, state, policy, usual)
     chosen = [_at_level(view, state, options, usual, level) for level in view.levels]
@@ -117,9 +130,7 @@ def training_demand(view: BudgetView, state: TrainingState, capacity: Capacity) 
         0.0 if later else _ahead(view, state, option, level)
         for level, (option, later) in enumerate(zip(chosen, put_off, strict=True))
     )
-    return _demand(
-        view, state, policy, per_hour, ahead, holds, may_wait=may_wait, cost_per_work=usual.score_usd_per_sample
-    )
+    return _demand(state, policy, per_hour, ahead, holds, may_wait=may_wait, cost_per_work=usual.score_usd_per_sample)
 
 
 def _sustained(rate: float, speed: float, speed_now: float) -> float:
@@ -131,12 +142,11 @@ def _sustained(rate: float, speed: float, speed_now: float) -> float:
 
 
 def _demand(
-    view: BudgetView,
     state: TrainingState,
     policy: EffectivePolicy,
     per_hour: tuple[float, ...],
     ahead: tuple[float, ...],
-    holds: float,
+    holds: _Held,
     *,
     may_wait: bool,
     cost_per_work: float = 0.0,
@@ -147,7 +157,8 @@ def _demand(
         service=False,
         per_hour=per_hour,
         ahead=ahead,
-        holds_per_hour=holds,
+        holds_per_hour=holds.per_hour,
+        unmetered=holds.unmetered,
         priority=state.spec.priority,
         cost_per_work=cost_per_work if math.isfinite(cost_per_work) else 0.0,
         may_wait=may_wait,
@@ -244,13 +255,15 @@ def serving_demand(view: BudgetView, state: ServingState, variants: Mapping[str,
     rate, replicas = _present_rate(view, state, hardware, units[hardware.meta.name])
     factors = [_factor(view, state, policy, variants, replicas, level) for level in view.levels]
     closed = policy.stop is not None
+    holds = _held(view, state.pods, units)
     per_hour = tuple(0.0 if closed else rate * f / factors[view.level] for f in factors)
     return Demand(
         key=f"ServingWorkload/{state.meta.key}",
         slo=policy.slo_class,
         service=True,
         per_hour=per_hour,
-        holds_per_hour=_held(view, state.pods, units),
+        holds_per_hour=holds.per_hour,
+        unmetered=holds.unmetered,
         least_per_hour=0.0 if closed else one,
         cost_per_work=one,
     )

@@ -20,8 +20,8 @@ def hours_left(standing: Standing) -> float:
 def spent_by_now(standing: Standing, demands: Iterable[Demand]) -> float:
     """What is metered, and on top what the pods that run have spent since, at most."""
     gap_hours = max(0.0, (standing.now - standing.accounted_until).total_seconds() / 3600.0)
-    held = sum(d.holds_per_hour for d in demands)
-    return standing.spent + held * gap_hours * (1.0 + METER_DOUBT)
+    since = sum(d.holds_per_hour * gap_hours if d.unmetered is None else d.unmetered for d in demands)
+    return standing.spent + since * (1.0 + METER_DOUBT)
 
 
 def carry_on(standing: Standing, demands: tuple[Demand, ...]) -> Rates:

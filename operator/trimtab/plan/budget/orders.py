@@ -159,7 +159,14 @@ def _decided(
 ) -> tuple[BudgetStatus, dict[str, _Order]]:
     standing = standing_of(budget, account, world.snapshot.taken_at)
     view = BudgetView(
-        world.snapshot, world.series, world.rules, budget, standing.period_end, standing.level, world.options
+        world.snapshot,
+        world.series,
+        world.rules,
+        budget,
+        standing.period_end,
+        standing.accounted_until,
+        standing.level,
+        world.options,
     )
     demands = _demands(policy, view, world.capacity)
     verdict = enforce(standing, demands)

@@ -33,6 +33,9 @@ class Demand:
     """Trainings: spending from now until the work is done or the period ends, by level."""
     holds_per_hour: float = 0.0
     """The most that its pods spend now for an hour; 0 while it has none."""
+    unmetered: float | None = None
+    """What its pods may have spent, each since it is there, after the account ended; None: as long as the account is
+    behind."""
     least_per_hour: float = 0.0
     """Services: for an hour with one replica."""
     priority: int = 0
