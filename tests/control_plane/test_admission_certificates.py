@@ -25,7 +25,7 @@ from trimtab.handlers.webhook_certificates import (
     keep_self_signed,
 )
 from trimtab.handlers.webhook_server import WebhookServer
-from trimtab.kube.certificates import AUTHORITY_LIFE, SERVING_LIFE, Certificates, renewed
+from trimtab.kube.certificates import AUTHORITY_LIFE, SERVING_LIFE, Certificates, expires_at, renewed
 from trimtab.kube.client import KubeClient
 from trimtab.kube.paths import MUTATING_WEBHOOKS, SECRETS, VALIDATING_WEBHOOKS, object_path
 
@@ -268,13 +268,14 @@ def test_files_of_somebody_else_are_followed(tmp_path: Path) -> None:
         return False
 
     async def life() -> None:
-        server = WebhookServer(port)
-        following = asyncio.create_task(follow_files(tmp_path, server, look_seconds=0.05, retry_seconds=0.05))
+        server, ends = WebhookServer(port), list[datetime]()
+        following = asyncio.create_task(follow_files(tmp_path, server, ends.append, 0.05, 0.05))
         async with listening(server):
             for one in certificates:
                 put(one)
                 await eventually(lambda one=one: shows(one))
         following.cancel()
+        assert ends == [expires_at(one.serving) for one in certificates]
 
     asyncio.run(life())
 

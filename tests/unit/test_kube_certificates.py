@@ -31,7 +31,7 @@ def test_what_is_good_is_kept_to_the_byte() -> None:
     made = renewed(None, NAMES, NOW)
     assert renewed(made, NAMES, NOW) == made
     assert renewed(made, tuple(reversed(NAMES)), NOW + SERVING_LIFE / 2) == made
-    assert expires_at(made) == NOW + SERVING_LIFE
+    assert expires_at(made.serving) == NOW + SERVING_LIFE
     assert issued_by(made, made.authorities)
 
 
@@ -41,7 +41,7 @@ def test_the_serving_certificate_is_renewed_when_two_thirds_are_over() -> None:
     again = renewed(made, NAMES, later)
     assert again.authorities == made.authorities
     assert again.serving != made.serving
-    assert expires_at(again) == later + SERVING_LIFE
+    assert expires_at(again.serving) == later + SERVING_LIFE
 
 
 def test_while_the_authority_changes_both_are_trusted() -> None:
@@ -102,7 +102,7 @@ def test_looked_after_now_and_then_there_is_always_a_valid_one_that_is_trusted(s
     for days in steps:
         now += timedelta(days=days / 3)
         again = renewed(made, NAMES, now, authority_life=timedelta(days=300))
-        assert now < expires_at(again)
+        assert now < expires_at(again.serving)
         assert issued_by(again, again.authorities)
         assert issued_by(made, again.authorities), "whoever trusts the new bundle trusts what is still shown"
         made = again

@@ -23,6 +23,7 @@ PUBLISHED = {
     "trimtab_workload_energy_joules_total",
     "trimtab_workload_cost_usd_total",
     "trimtab_workload_carbon_grams_total",
+    "trimtab_webhook_certificate_expiry_timestamp_seconds",
     "trimtab_budget_spent_ratio",
     "trimtab_budget_exhaustion_timestamp_seconds",
     "trimtab_serving_latency_target_milliseconds",

@@ -85,7 +85,7 @@ class CertificateKeeper:
         certificates = self._renew()
         for resource in (VALIDATING_WEBHOOKS, MUTATING_WEBHOOKS):
             self._trust(resource, certificates.authorities)
-        return self._write(certificates), expires_at(certificates)
+        return self._write(certificates), expires_at(certificates.serving)
 
     def _renew(self) -> Certificates:
         path = object_path(SECRETS, self._where.secret, self._where.namespace)
@@ -111,7 +111,9 @@ class CertificateKeeper:
                 if attempt == _TRIES - 1:
                     raise
             else:
-                logger.info("the webhook's certificate was renewed: valid until %s", expires_at(wanted).isoformat())
+                logger.info(
+                    "the webhook's certificate was renewed: valid until %s", expires_at(wanted.serving).isoformat()
+                )
                 return wanted
         raise AssertionError("the loop returns or raises")
 
@@ -163,6 +165,7 @@ async def keep_self_signed(
 async def follow_files(
     directory: Path,
     server: WebhookServer,
+    told: Callable[[datetime], object],
     look_seconds: float = LOOK_SECONDS,
     retry_seconds: float = _RETRY_SECONDS,
 ) -> None:
@@ -171,12 +174,14 @@ async def follow_files(
     used, said = b"", ""
     while True:
         try:
-            digest = hashlib.sha256(certificate.read_bytes() + key.read_bytes()).digest()
+            shown = certificate.read_bytes()
+            digest = hashlib.sha256(shown + key.read_bytes()).digest()
             if digest != used:
                 server.use(certificate, key)
+                told(expires_at(shown))
                 used = digest
             said, delay = "", look_seconds
-        except OSError as error:
+        except (OSError, ValueError) as error:
             if str(error) != said:
                 logger.warning("no certificate for the admission webhooks, will try again: %s", error)
             said, delay = str(error), retry_seconds

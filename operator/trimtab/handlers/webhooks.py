@@ -61,8 +61,17 @@ def add_admission(
     Admission(world, clock, stale_after, metrics).register(registry)
     server = WebhookServer(settings.webhook_port)
     chosen.admission.server = server
+    expiry = Gauge(
+        "trimtab_webhook_certificate_expiry_timestamp_seconds",
+        "When the certificate of the admission webhooks expires",
+        registry=metrics,
+    )
+
+    def told(at: datetime) -> None:
+        expiry.set(at.timestamp())
+
     if settings.admission == "files":
-        return [follow_files(Path(settings.webhook_directory), server)]
+        return [follow_files(Path(settings.webhook_directory), server, told)]
     namespace, _, secret = settings.webhook_secret.partition("/")
     where = SelfSigned(
         namespace=namespace,
@@ -71,10 +80,4 @@ def add_admission(
         names=tuple(name.strip() for name in settings.webhook_names.split(",")),
         directory=Path(settings.webhook_directory),
     )
-    expiry = Gauge(
-        "trimtab_webhook_certificate_expiry_timestamp_seconds",
-        "When the certificate of the admission webhooks expires",
-        registry=metrics,
-    )
-    keeper = CertificateKeeper(kube, where, clock)
-    return [keep_self_signed(keeper, server, lambda at: expiry.set(at.timestamp()))]
+    return [keep_self_signed(CertificateKeeper(kube, where, clock), server, told)]

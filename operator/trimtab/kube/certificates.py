@@ -67,9 +67,13 @@ def renewed(
     return Certificates(bundle, _key_pem(key), _pem(serving), _key_pem(serving_key))
 
 
-def expires_at(certificates: Certificates) -> datetime:
-    """When the serving certificate is no longer valid."""
-    return x509.load_pem_x509_certificate(certificates.serving).not_valid_after_utc
+def expires_at(serving: bytes) -> datetime:
+    """When a serving certificate (PEM, the server's own first) is no longer valid.
+
+    Raises:
+        ValueError: when it is none.
+    """
+    return x509.load_pem_x509_certificate(serving).not_valid_after_utc
 
 
 def _worn(certificate: x509.Certificate, now: datetime) -> bool:
