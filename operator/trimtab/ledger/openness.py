@@ -37,7 +37,7 @@ class Openness:
             spans += self._by_node.get(pod.node, ())
         for one in expected.values():
             if one.pod not in seen:
-                spans.append((one.started + self._reading.patience_ms, _ALWAYS))
+                spans.append((one.started, _ALWAYS))
         return spans
 
     def of_class(self, name: str) -> Spans:

@@ -1,11 +1,13 @@
 """The raw samples that the ledger accounts for, joined to workloads: results of a window's queries as a Reading."""
 
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 from trimtab.ledger.booking import milliseconds
-from trimtab.ledger.cumulative import LONGEST_STEP_MS, Cumulative
+from trimtab.ledger.cumulative import Cumulative
 from trimtab.ledger.meter import ExpectedPod, NodeMeter, PodMeter, Reading
 from trimtab.observe.meter_nodes import node_meters, node_of, points
 from trimtab.observe.meter_queries import INFERRED, POD_WATTS, TRAINED, Results
@@ -41,7 +43,7 @@ def read_window(window: Window, results: Results, snapshot: Snapshot, settings: 
     holders = _holders(snapshot, [*results.pods, *results.own])
     classes = _node_classes(snapshot, holders)
     start = milliseconds(window.read_start)
-    pods = _pods(results, holders, snapshot, start, frozenset(classes))
+    pods = _pods(results, holders, snapshot, _Births(results, start, settings), frozenset(classes))
     nodes = _nodes(results, classes, snapshot, pods)
     simulated = {h.meta.name for h in snapshot.hardware if h.spec.simulated}
     reading = Reading(
@@ -84,8 +86,32 @@ def _node_classes(snapshot: Snapshot, holders: Mapping[PodKey, _Holder]) -> dict
     return classes | {one.node: one.hardware_class for one in holders.values() if one.node}
 
 
+class _Births:
+    """Puts the beginning before a pod's first sample: when it started, its counters stood at zero."""
+
+    def __init__(self, results: Results, start: int, settings: ObserveSettings) -> None:
+        self._start = start
+        self._soon = round(1000 * settings.meter_lag_seconds)
+        self._pulse = sorted({round(at * 1000) for one in (*results.nodes, *results.cpu) for at, _ in one.points})
+
+    def begun(self, counted: list[tuple[int, int]], began: int | None) -> list[tuple[int, int]]:
+        """The curve with its beginning, where that lies in what was read.
+
+        A pod that was scraped late is counted from where the darkness before its first sample began: what was booked
+        before that is closed.
+        """
+        if began is None or not counted or not self._start <= began < counted[0][0]:
+            return counted
+        first = counted[0][0]
+        if first - began > self._soon:
+            times = self._pulse[bisect_left(self._pulse, began) : bisect_right(self._pulse, first)]
+            steps = [(b - a, a) for a, b in pairwise([began, *times])]
+            began = max(steps)[1] if steps else began
+        return [(began, 0), *counted]
+
+
 def _pods(
-    results: Results, holders: Mapping[PodKey, _Holder], snapshot: Snapshot, start: int, nodes: frozenset[str]
+    results: Results, holders: Mapping[PodKey, _Holder], snapshot: Snapshot, births: _Births, nodes: frozenset[str]
 ) -> list[PodMeter]:
     cpu, own = _grouped(results.cpu), _grouped(results.own)
     started = {_key(one): round(one.points[-1][1] * 1000) for one in results.starts}
@@ -101,8 +127,7 @@ def _pods(
         watts = [one for one in mine if one.name == POD_WATTS]
         counted = points(cpu.get(key, ()), 10**9)
         began = started.get(key)
-        if began is not None and counted and start <= began < counted[0][0]:
-            counted.insert(0, (began, 0))
+        counted = births.begun(counted, began)
         node = holder.node or next((found for one in cpu.get(key, ()) if (found := node_of(one, nodes))), "")
         place = hardware.get(holder.hardware_class)
         meter = PodMeter(
@@ -112,7 +137,7 @@ def _pods(
             hardware_class=holder.hardware_class,
             cpu=Cumulative.counter(counted),
             energy=Cumulative.power(points(watts, 10**6, sum)),
-            work=_work(mine, began, start),
+            work=_work(mine, began, births),
             started=began,
             units=_units(requested.get(key, ()), place) if place is not None else (),
             simulated=any(one.label("simulated") == "true" for one in watts),
@@ -129,13 +154,10 @@ def _grouped(series: Iterable[Series]) -> dict[PodKey, list[Series]]:
     return grouped
 
 
-def _work(series: Iterable[Series], began: int | None, start: int) -> Cumulative | None:
+def _work(series: Iterable[Series], began: int | None, births: _Births) -> Cumulative | None:
     """Thousandths of samples or inferences; the counters of several models or versions add up."""
     found = [one for one in series if one.name in (TRAINED, INFERRED)]
-    counted = points(found, 1000, sum)
-    if counted and began is not None and start <= began < counted[0][0] <= began + LONGEST_STEP_MS:
-        counted.insert(0, (began, 0))
-    return Cumulative.counter(counted)
+    return Cumulative.counter(births.begun(points(found, 1000, sum), began))
 
 
 def _units(series: Iterable[Series], hardware: HardwareState) -> tuple[tuple[int, int], ...]:
