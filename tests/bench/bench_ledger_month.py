@@ -1,7 +1,7 @@
 """A month with 200 kills of the operator and 50 outages of Prometheus, against one without: is any digit different?
 
-Run it as `python -m tests.bench.bench_ledger_month` with `operator` on the path. It takes some minutes, and exits with 1
-when an account differs.
+Run it as `python -m tests.bench.bench_ledger_month` with `operator` on the path. It takes some minutes, and exits with
+1 when an account differs.
 """
 
 import argparse

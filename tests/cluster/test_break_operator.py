@@ -14,7 +14,7 @@ KUBELET_LAG_SECONDS = 20.0
 
 
 def held_seconds(usage: dict[str, Any]) -> float:
-    return float(usage["replicaSeconds"]) + float(usage["unmeteredSeconds"])
+    return float(usage["replicaSeconds"])
 
 
 def serving_pods(story: Story) -> dict[str, int]:
@@ -35,7 +35,8 @@ def job_is_done(story: Story, name: str) -> bool:
 
 def accounted(story: Story, kind: str, name: str, until: datetime) -> dict[str, Any] | None:
     usage: dict[str, Any] = breaking.status_of(story, kind, name).get("usage") or {}
-    return usage if usage and instant(usage["accountedUntil"]) >= until else None
+    settled = bool(usage) and not usage.get("gaps") and instant(usage["accountedUntil"]) >= until
+    return usage if settled else None
 
 
 def ran_seconds(story: Story, name: str) -> list[float]:

@@ -82,7 +82,7 @@ def test_the_shares_of_a_node_add_up_to_it_exactly(
     whole = steady(cores_milli / 1000)
     meters = [
         pod(f"p{i}", steady(min(1.9, size / 1000), start, start + life), f"TrainingWorkload/demo/w{who}",
-            units=((ms(-60), size),))
+            units=((ms(-60), size), (ms(start + life / 2), size * 2)))
         for i, (who, size, start, life) in enumerate(pods)
     ]  # fmt: skip
     host = steady(13.7, scale=10**6) if measured else None

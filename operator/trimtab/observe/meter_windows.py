@@ -159,6 +159,9 @@ def _accounts(snapshot: Snapshot, settings: ObserveSettings, newest: datetime) -
         if start is not None:
             known = usage is not None and usage.accounted_until is not None
             found.append(_Open(f"{kind}/{state.meta.key}", usage, start if known else _on_grid(start)))
+        elif usage is not None and usage.accounted_until is not None and usage.gaps:
+            # It is not carried on any more, but what it is still missing may come.
+            found.append(_Open(f"{kind}/{state.meta.key}", usage, usage.accounted_until, usage.accounted_until))
     for policy in snapshot.policies:
         for budget in policy.status.budgets:
             key = f"{policy_kind(policy)}/{policy.meta.key}/{budget.name}"
