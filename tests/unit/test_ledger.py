@@ -116,6 +116,19 @@ def test_idle_power_is_paid_by_what_is_held_and_does_not_vanish_from_a_busy_node
     assert idle == pytest.approx(50.0 * 0.2 * 0.5 * 100 / 3600 * 1e9, rel=1e-6)
 
 
+def test_a_meter_of_cpus_does_not_stand_for_accelerators_that_nobody_meters() -> None:
+    """kepler#923 the other way round: without the GPU's own meter its energy must not vanish."""
+    gpu = hardware("gpu", resourceName="nvidia.com/gpu", power={"idleWatts": "100", "peakWatts": "500"})
+    node_on, meter = steady(0.5), pod("a", steady(0.5), hardware_class="gpu")
+    host = steady(20.0, scale=10**6)
+    given = reading([node(node_on, hardware_class="gpu", host=host, host_source="RAPL")], [meter], -60, 200)
+    usage = settled(booked(given, 0, 100, {"gpu": gpu}, {KEY: 2000}), 0, 100)
+    assert usage.power_source == "Model by holding"
+    assert usage.energy_watt_hours == pytest.approx((100 + 400 * 0.488) * 100 / 3600)
+    assert usage.energy_error is not None
+    assert usage.energy_error.percent > 100
+
+
 def test_an_account_is_not_continued_from_the_wrong_instant() -> None:
     with pytest.raises(ValueError, match="account ends at"):
         settled(booked(reading([], [], -60, 60), 0, 20), 0, 20, Usage(accounted_until=at(10)))

@@ -163,14 +163,16 @@ def _host(
     """The node without its accelerators, where those measure themselves; else all of it."""
     shape = host_curve(hardware) if node.devices else node_curve(hardware)
     by_use = hardware.spec.resource_name == "cpu" or bool(node.devices)
-    measured = node.host.increases(edges) if node.host is not None else []
+    # A meter of CPUs says nothing of accelerators that nobody meters: then the curve stands for the whole node.
+    host = node.host if by_use else None
+    measured = host.increases(edges) if host is not None else []
     counted = node.cpu.increases(edges) if node.cpu is not None else [0] * len(result.on_ms)
-    if shape is None and node.host is None:
+    if shape is None and host is None:
         return  # The accelerators are all that is known of it.
     for cell, on in enumerate(result.on_ms):
         used = max(counted[cell], sum(pod.used[cell] for pod in pods))
         utilization = _use_ppm(used, on, hardware) if by_use else _held_ppm(pods, cell, on, hardware)
-        if node.host is not None and node.host.covers(edges[cell], edges[cell + 1]):
+        if host is not None and host.covers(edges[cell], edges[cell + 1]):
             microjoules = measured[cell]
             result.sources[cell].add(node.host_source)
         else:
