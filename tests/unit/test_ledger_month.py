@@ -104,7 +104,8 @@ def run(month: Month, *, kills: int = 0, outages: int = 0, seed: int = 0) -> dic
     chance = random.Random(seed)
     status = Status()
     away = [(a := chance.uniform(0, month.seconds), a + chance.uniform(60, 9000)) for _ in range(outages)]
-    deaths = sorted(chance.uniform(0, month.seconds) for _ in range(kills))
+    # The account of a class's nodes begins when the operator first writes it.
+    deaths = sorted(chance.uniform(4000, month.seconds) for _ in range(kills))
     with served(month) as server:
         prometheus = Prometheus(server.url)
         now = 200.0

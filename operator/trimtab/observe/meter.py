@@ -11,7 +11,7 @@ from trimtab.ledger.cumulative import Cumulative
 from trimtab.ledger.meter import ExpectedPod, NodeMeter, PodMeter, Reading
 from trimtab.observe.meter_nodes import node_meters, node_of, points
 from trimtab.observe.meter_queries import INFERRED, POD_WATTS, TRAINED, Results
-from trimtab.observe.meter_windows import Window, workloads
+from trimtab.observe.meter_windows import Window, patience_seconds, workloads
 from trimtab.observe.series import Series
 from trimtab.observe.settings import ObserveSettings
 from trimtab.plan.rates import offers, units_per_replica
@@ -54,7 +54,7 @@ def read_window(window: Window, results: Results, snapshot: Snapshot, settings: 
         pods=tuple(pods),
         expected=_expected(snapshot, simulated),
         expected_nodes={h.meta.name: h.node_names for h in snapshot.hardware if h.meta.name not in simulated},
-        patience_ms=round(1000 * (15.0 + 3 * settings.scrape_interval_seconds)),
+        patience_ms=round(1000 * patience_seconds(settings)),
         revisit=window.revisit,
     )
     return WindowReading(window, reading)

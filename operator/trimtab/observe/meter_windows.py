@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from trimtab.api.common import Usage, UsageGap
 from trimtab.ledger.booking import edges_between, grid_floor, instant, milliseconds
+from trimtab.ledger.cumulative import LONGEST_STEP_MS
 from trimtab.observe.assemble import open_account_start
 from trimtab.observe.facts import SERVING, TRAINING
 from trimtab.observe.settings import ObserveSettings
@@ -82,11 +83,18 @@ def windows(snapshot: Snapshot, settings: ObserveSettings) -> list[Window]:
     chosen = [*again, *due][:most]
     namespaces = _namespaces(snapshot)
     around = timedelta(seconds=settings.meter_lookback_seconds)
+    # That a series ended is told by what was scraped after its next sample would have been due at the latest.
+    after = around + timedelta(seconds=patience_seconds(settings), milliseconds=2 * LONGEST_STEP_MS)
     return [
         Window(tuple(dues), min(d.start for d in dues) - around,
-               min(snapshot.taken_at, max(d.end for d in dues) + around), namespaces)
+               min(snapshot.taken_at, max(d.end for d in dues) + after), namespaces)
         for dues in chosen
     ]  # fmt: skip
+
+
+def patience_seconds(settings: ObserveSettings) -> float:
+    """How long after a series' last sample its next one is waited for: three scrapes, and the kubelet's lateness."""
+    return 15.0 + 3 * settings.scrape_interval_seconds
 
 
 def _namespaces(snapshot: Snapshot) -> tuple[str, ...]:
