@@ -43,9 +43,8 @@ class ArrivalFormat(StrEnum):
 class QueueOrder(StrEnum):
     """In which order servers take the requests that wait."""
 
-    as_deployed = "as-deployed"
-    late_last = "late-last"
     in_order = "in-order"
+    late_last = "late-last"
 
 
 def _finite(value: float | None) -> float | None:
@@ -160,8 +159,7 @@ Profiles = Annotated[
 Queues = Annotated[
     QueueOrder,
     typer.Option(
-        help="as-deployed: trimtab serves requests that are late already last, baselines serve in order;"
-        " late-last, in-order: all of them do.",
+        help="in-order: servers take requests as they came; late-last: what if those that are late already went last.",
         rich_help_panel=_LOAD,
     ),
 ]

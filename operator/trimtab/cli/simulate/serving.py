@@ -22,7 +22,7 @@ def serving(
     policies: of.Policies = None,
     seed: of.Seed = 0,
     interval_seconds: of.IntervalSeconds = 10.0,
-    queues: of.Queues = of.QueueOrder.as_deployed,
+    queues: of.Queues = of.QueueOrder.in_order,
     carbon_price: of.CarbonPrice = 0.0,
 ) -> None:
     """Replay requests under each policy: cost, latency, accuracy, and the distance to the optimum."""

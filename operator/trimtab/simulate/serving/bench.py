@@ -10,11 +10,11 @@ from functools import cache
 
 import numpy as np
 
-from trimtab.plan.fleet.queue_rule import queue_timeout_seconds
 from trimtab.simulate.inputs.profiles import BatchSpeed, ServingOption, TokenSpeed
 from trimtab.simulate.serving.engine import Run, Setting, attainment, simulate
 from trimtab.simulate.serving.policies.static import Static
 from trimtab.simulate.serving.policy import Desired, Observation, Policy
+from trimtab.simulate.serving.queue_rule import queue_timeout_seconds
 from trimtab.simulate.serving.requests import Requests, idle_latency_seconds, service_seconds
 
 _TEST_REQUESTS = 4000
@@ -58,7 +58,7 @@ class Bench:
         self.constant = cache(self._constant)
 
     def late_last(self) -> "Bench":
-        """The same, where requests that have waited for too long are served last, as trimtab sets its servers up."""
+        """The same, where requests that have waited for too long are served last."""
         setting = replace(self.setting, queue_timeout_seconds=queue_timeout_seconds(self.setting.slo_seconds))
         return Bench(self.requests, self.options, setting, self.usd_per_gram)
 

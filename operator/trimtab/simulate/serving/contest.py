@@ -35,14 +35,12 @@ _TRIMTAB, _OPTIMUM = "trimtab", "optimum"
 
 
 class Queues(StrEnum):
-    """In which order servers take the requests that wait."""
+    """In which order all servers take the requests that wait."""
 
-    AS_DEPLOYED = "as-deployed"
-    """trimtab and the optimum: those that can still be in time first; baselines: in order, Triton's own default."""
-    LATE_LAST = "late-last"
-    """All of them: those first that can still be in time."""
     IN_ORDER = "in-order"
-    """All of them: as they came."""
+    """As they came: Triton's default, and what the operator sets up."""
+    LATE_LAST = "late-last"
+    """Those first that can still be in time."""
 
 
 Played = tuple[Run, tuple[str, ...]]
@@ -53,7 +51,7 @@ class Contest:
     """One trace, one target, the ways to serve; any number of policies."""
 
     def __init__(
-        self, bench: Bench, candidates: tuple[int, ...], notes: tuple[str, ...], queues: Queues = Queues.AS_DEPLOYED
+        self, bench: Bench, candidates: tuple[int, ...], notes: tuple[str, ...], queues: Queues = Queues.IN_ORDER
     ) -> None:
         """Prepare the comparison.
 
@@ -64,9 +62,6 @@ class Contest:
             queues: In which order servers take what waits.
         """
         self.bench = bench.late_last() if queues is Queues.LATE_LAST else bench
-        """What baselines run on."""
-        self.own_bench = bench if queues is Queues.IN_ORDER else bench.late_last()
-        """What trimtab and the optimum run on."""
         self.candidates = candidates
         self.notes = notes
         self.first = bench.setting.served_before or bench.requests
@@ -80,7 +75,7 @@ class Contest:
     @cached_property
     def optimum(self) -> Optimum:
         """The offline optimum."""
-        return find_optimum(self.own_bench, list(self.candidates))
+        return find_optimum(self.bench, list(self.candidates))
 
     def result(self, name: str) -> PolicyResult:
         """Play a policy and take its figures."""
@@ -92,16 +87,16 @@ class Contest:
         if name == _OPTIMUM:
             return self._play_optimum()
         if name == _TRIMTAB:
-            return self.own_bench.run(self.trimtab()), ()
+            return self.bench.run(self.trimtab()), ()
         return BASELINES[name](self)
 
     def trimtab(self) -> Trimtab:
         """The planner as a policy."""
-        bench = self.own_bench
+        bench = self.bench
         return Trimtab(bench.options, list(self.candidates), bench.setting, self.first, usd_per_gram=bench.usd_per_gram)
 
     def _play_optimum(self) -> Played:
-        found, bench = self.optimum, self.own_bench
+        found, bench = self.optimum, self.bench
         bound = fluid_bound_usd(bench, list(self.candidates))
         notes = [
             "The cheapest schedule found for arrivals known in advance, replayed through the simulator."

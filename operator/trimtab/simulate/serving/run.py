@@ -59,7 +59,7 @@ class ServingRun:
     """Price of carbon."""
     interval_seconds: float = 10.0
     """Control interval."""
-    queues: Queues = Queues.AS_DEPLOYED
+    queues: Queues = Queues.IN_ORDER
     """In which order servers take what waits."""
     policies: tuple[str, ...] = POLICIES
     seed: int = 0
