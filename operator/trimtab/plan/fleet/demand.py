@@ -66,7 +66,7 @@ def _ahead_seconds(workload: Workload) -> float:
 
 
 def _load_of(
-    window: FloatArray, interval: float, ahead: float, over: float, confidence: float
+    window: FloatArray, interval: float, ahead: float, over: float, confidence: float, waits: float
 ) -> tuple[FloatArray, FloatArray]:
     """Mean and quantile of the forecast, from the next interval on; of its level, where bursts are absorbed.
 
@@ -74,7 +74,7 @@ def _load_of(
     in the window say nothing of the load after it: nobody is made ready for much more than was ever seen.
     """
     if over > 0.0 and window.shape[1] >= _KNOWN_INTERVALS:
-        smooth = level(window, interval, ahead, over, confidence)
+        smooth = level(window, interval, ahead, over, confidence, waits)
         return smooth.mean, smooth.ready_for
     far, near = forecast(window, interval, ahead, over), forecast(window, interval, interval, over)
     width = min(window.shape[1], max(1, round(over / interval)))
@@ -92,17 +92,18 @@ def _load_of(
 def demand(workloads: tuple[Workload, ...]) -> Demand:
     """Forecast each workload's load; 0 where nothing fresh is known. Windows of one shape are worked on together."""
     expected, ready_for = np.zeros(len(workloads)), np.zeros(len(workloads))
-    groups: dict[tuple[int, float, float, float, float], list[int]] = defaultdict(list)
+    groups: dict[tuple[int, float, float, float, float, float], list[int]] = defaultdict(list)
     for i, workload in enumerate(workloads):
         load = workload.load
         if load.fresh and load.requests_per_second:
             shape = (len(load.requests_per_second), load.interval_seconds)
             settings = workload.settings
-            key = (*shape, _ahead_seconds(workload), settings.load_window_seconds, _confidence(workload))
+            waits = workload.target.bound_seconds if _absorbs(workload) else 0.0
+            key = (*shape, _ahead_seconds(workload), settings.load_window_seconds, _confidence(workload), waits)
             groups[key].append(i)
-    for (_, interval, ahead, over, confidence), members in groups.items():
+    for (_, interval, ahead, over, confidence, waits), members in groups.items():
         window = np.array([workloads[i].load.requests_per_second for i in members], dtype=np.float64)
-        expected[members], ready_for[members] = _load_of(window, interval, ahead, over, confidence)
+        expected[members], ready_for[members] = _load_of(window, interval, ahead, over, confidence, waits)
     ready_for *= np.array([_burst_share(w) for w in workloads])
     rounding = [_rounding(w, rate) for w, rate in zip(workloads, expected.tolist(), strict=True)]
     ready = np.maximum(expected, ready_for - np.array(rounding))

@@ -15,6 +15,7 @@ The constants were chosen on the Azure conversation trace of 2023: at one, two, 
 its halves exchanged or time reversed, so that it begins with a step; the Mooncake trace had no part in it.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,7 +52,12 @@ class Level:
 
 
 def level(
-    requests_per_second: FloatArray, interval_seconds: float, ahead_seconds: float, over: float, confidence: float
+    requests_per_second: FloatArray,
+    interval_seconds: float,
+    ahead_seconds: float,
+    over: float,
+    confidence: float,
+    waits_seconds: float = 0.0,
 ) -> Level:
     """The level of a load, and what to be ready for.
 
@@ -61,6 +67,7 @@ def level(
         ahead_seconds: From now until a replica that is started now serves.
         over: Seconds over which bursts are absorbed: errors are those of means over this time.
         confidence: Quantile of the errors.
+        waits_seconds: A burst that is shorter may wait in a queue: it proves nothing that replicas are needed for.
     """
     window = requests_per_second[:, -_MOST_INTERVALS:]
     short = max(1, round(over / interval_seconds))
@@ -72,24 +79,26 @@ def level(
     )
     present = _means(window, min(window.shape[1], short))[:, -1]
     ready = np.maximum(mean * (1.0 + headroom), present * (1.0 + headroom * PRESENT_HEADROOM))
-    proven = _proven(window, short, interval_seconds)
+    proven = _proven(window, short, interval_seconds, waits_seconds)
     return Level(mean, np.maximum(ready, proven * (1.0 + PROOF_HEADROOM)))
 
 
-def _proven(window: FloatArray, over: int, interval_seconds: float) -> FloatArray:
-    """The highest rate that the arrivals of the last 1, 2, ... `over` intervals prove.
+def _proven(window: FloatArray, over: int, interval_seconds: float, waits_seconds: float) -> FloatArray:
+    """The highest rate that the arrivals of the last intervals prove, of up to `over` and no fewer than may wait.
 
     Counts vary by their index of dispersion, taken from the differences of neighbouring intervals: those say how much
     arrivals scatter about their level, wherever that moves.
     """
     counts = window * interval_seconds
-    if counts.shape[1] < 2:
+    first = max(1, math.ceil(waits_seconds / interval_seconds))
+    if counts.shape[1] < 2 or first > min(over, counts.shape[1]):
         return np.zeros(len(counts))
     scatter = (np.diff(counts, axis=1) ** 2).mean(axis=1) / 2.0
     dispersion = np.maximum(1.0, scatter / np.maximum(counts.mean(axis=1), _LEAST_COUNT))[:, None]
     recent = np.cumsum(counts[:, : -over - 1 : -1], axis=1)
     lengths = np.arange(1, recent.shape[1] + 1) * interval_seconds
-    return np.asarray(((recent - PROOF_DEVIATIONS * np.sqrt(dispersion * (recent + 1.0))) / lengths).max(axis=1))
+    proven = (recent - PROOF_DEVIATIONS * np.sqrt(dispersion * (recent + 1.0))) / lengths
+    return np.asarray(proven[:, first - 1 :].max(axis=1))
 
 
 def unknown_share(past_seconds: float, ahead_seconds: float) -> float:

@@ -64,6 +64,12 @@ def test_a_step_counts_as_soon_as_its_arrivals_prove_it() -> None:
     assert of_steady.ready_for[0] < 24.0
 
 
+def test_a_burst_that_may_wait_within_the_target_proves_nothing() -> None:
+    step = np.concatenate((np.full(59, 20.0), [40.0]))
+    prompt, patient = (level(step[None, :], 10.0, 100.0, 60.0, 0.5, waits) for waits in (2.0, 30.0))
+    assert prompt.ready_for[0] > 1.2 * patient.ready_for[0]
+
+
 def test_a_burst_proves_nothing_where_bursts_are_usual() -> None:
     bursty = np.where(np.arange(60) % 2 == 0, 5.0, 35.0)
     found = level(bursty[None, :], 10.0, 100.0, 60.0, 0.5)
