@@ -138,7 +138,7 @@ def test_a_snapshot_of_a_small_cluster(
     assert only(snapshot.policies, f"{namespace}/rules").spec.mode == "Recommend"
     # Written to a file and read again, it must lead to the very same decisions.
     assert plan(Snapshot.model_validate_json(snapshot.model_dump_json())) == plan(snapshot)
-    assert observer.readings(snapshot) == {}
+    assert observer.readings(snapshot) == []
 
 
 def test_a_carbon_trace_from_its_config_map(kube: KubeClient, observer: Observer, namespace: str) -> None:
@@ -211,7 +211,7 @@ def test_prometheus_out_of_reach_is_said_and_nothing_is_made_up(
     assert "http://127.0.0.1:9" in snapshot.metrics_message
     assert all(state.metrics is None for state in (*snapshot.training, *snapshot.serving))
     assert gone.serving_metrics(snapshot, datetime.now(UTC)) == {}
-    assert gone.readings(snapshot) == {}
+    assert gone.readings(snapshot) == []
     gone.close()
 
 

@@ -163,6 +163,14 @@ def test_helm_values_that_operations_names_exist() -> None:
             content = content[part]
 
 
+def _shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return f"[{', '.join(map(str, value))}]"
+    return "empty" if value == "" else str(value)
+
+
 def test_defaults_of_helm_values_are_those_of_the_chart() -> None:
     values = yaml.safe_load((ROOT / "helm/trimtab/values.yaml").read_text(encoding="utf-8"))
     rows = re.findall(
@@ -180,8 +188,7 @@ def test_defaults_of_helm_values_are_those_of_the_chart() -> None:
             content: Any = values
             for part in path.split("."):
                 content = content[part]
-            shown = {True: "true", False: "false", "": "empty"}.get(content, str(content))
-            assert shown == default, path
+            assert _shown(content) == default, path
             checked += 1
     assert checked >= 14
 

@@ -116,7 +116,9 @@ class ControlPlane:
             extra.append("--disable-admission-plugins=ServiceAccount")
         self._run("kube-apiserver", commands.apiserver(layout, *extra))
         if self.controllers:
-            self._run("kube-controller-manager", commands.controller_manager(layout, self.kubeconfig))
+            # Its own port would be the same for several control planes on one machine; nobody asks it anything.
+            command = [*commands.controller_manager(layout, self.kubeconfig), "--secure-port=0"]
+            self._run("kube-controller-manager", command)
         ready: list[str | Path] = [self.kubectl, "--kubeconfig", self.kubeconfig, "get", "--raw=/readyz"]
         wait_until(
             lambda: self._all_alive() and succeeds(ready),

@@ -176,7 +176,8 @@ def _schedule(
     jobs = tuple(
         JobSchedule(
             key=job.key,
-            runs=tuple(SlotRun(*piece) for piece in placement.pieces[row]),
+            # What a budget cuts down to nothing is no run.
+            runs=tuple(SlotRun(*piece) for piece in placement.pieces[row] if piece[3] > piece[2]),
             finish_hours=times[row][0],
             usd=float(usd[row]),
             grams=float(grams[row]),
