@@ -8,10 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.worlds import NOW
-from trimtab.api.budget import ACTION_ORDER, BudgetAction
+from trimtab.api.budget import ACTION_ORDER, Budget, BudgetAction
 from trimtab.api.policy_rules import SloClass
 from trimtab.plan.budget.enforce import enforce
 from trimtab.plan.budget.problem import STOP_SECONDS, Demand, Rates, Standing, Verdict
+from trimtab.plan.budget.words import stop_reason
 
 CRITICAL, STANDARD, EFFORT = SloClass.LATENCY_CRITICAL, SloClass.STANDARD, SloClass.BEST_EFFORT
 FLAT = (1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
@@ -28,8 +29,8 @@ def training(key: str, per_hour: float, ahead: float, slo: SloClass = STANDARD, 
 
 
 def standing(limit: float, spent: float = 0.0, hours: float = 100.0, **facts: object) -> Standing:
-    given_ = {"actions": ACTION_ORDER, **facts}
-    return Standing(limit, spent, NOW, NOW, NOW + timedelta(hours=hours), **given_)
+    given_ = {"actions": ACTION_ORDER, "period_end": NOW + timedelta(hours=hours), **facts}
+    return Standing(limit, spent, NOW, NOW, **given_)
 
 
 def test_nothing_is_done_while_the_plan_fits() -> None:
@@ -227,3 +228,18 @@ def test_nobody_is_stopped_before_all_cheaper_actions_are_taken(world: World) ->
         if verdict.stopped:
             assert verdict.level == len(ACTION_ORDER)
             assert verdict.forecast[verdict.level - 1] > 0.98 * world.limit
+
+
+def test_work_that_is_not_begun_is_told_what_is_left_for_it_and_what_it_would_take() -> None:
+    small, waits = standing(0.05, period_end=None), training("t", 1.0, 50.0, holds_per_hour=0.0)
+    verdict = enforce(small, (waits,))
+    assert verdict.stopped == {"t"}
+    budget = Budget.model_validate({"name": "b", "costUSD": "0.05", "period": "Total"})
+    assert (
+        "pays for 3 min, and nothing is begun for less than 10" in stop_reason("p", budget, small, verdict, 1.0).message
+    )
+    # What runs already uses it up; and with more, the rank decides.
+    assert enforce(small, (replace(waits, holds_per_hour=1.0),)).stopped == frozenset()
+    several = enforce(standing(1.0), (training("first", 1.0, 50.0, priority=1), waits))
+    assert several.stopped == {"t"}
+    assert "higher rank" in stop_reason("p", budget, standing(1.0), several, 1.0).message

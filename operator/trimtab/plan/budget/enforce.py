@@ -12,12 +12,10 @@ from dataclasses import dataclass
 from trimtab.api.budget import BudgetAction
 from trimtab.api.policy_rules import SloClass
 from trimtab.plan.budget.forecast import carry_on, exhausted_at, hours_left, needs, spent_by_now
-from trimtab.plan.budget.problem import METER_DOUBT, STOP_SECONDS, Demand, Rates, Standing, Verdict
+from trimtab.plan.budget.problem import METER_DOUBT, RESUME_HOURS, STOP_SECONDS, Demand, Rates, Standing, Verdict
 
 RELEASE = 0.99
 """An action is taken back when the forecast without it is below this part of the limit."""
-_RESUME_HOURS = 1.0 / 6.0
-"""Who was stopped comes back only for at least so long."""
 
 
 def enforce(standing: Standing, demands: tuple[Demand, ...]) -> Verdict:
@@ -154,7 +152,7 @@ def _stopped(pot: _Pot, ranked: list[Demand]) -> tuple[frozenset[str], dict[str,
         if demand.slo is SloClass.LATENCY_CRITICAL:
             available -= need
             continue
-        resumes = 0.0 if demand.holds_per_hour > 0.0 else min(need, demand.per_hour[pot.level] * _RESUME_HOURS)
+        resumes = 0.0 if demand.holds_per_hour > 0.0 else min(need, demand.per_hour[pot.level] * RESUME_HOURS)
         if available <= resumes:
             stopped.add(demand.key)
             continue

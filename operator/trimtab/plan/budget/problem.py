@@ -10,6 +10,8 @@ from datetime import datetime
 from trimtab.api.budget import BudgetAction
 from trimtab.api.policy_rules import SloClass
 
+RESUME_HOURS = 1.0 / 6.0
+"""Who does not run is let run only for at least so long: a start costs, too."""
 STOP_SECONDS = 75.0
 """From a decision until nothing is spent any more: the loop, a checkpoint, the grace of the pods."""
 METER_DOUBT = 0.05

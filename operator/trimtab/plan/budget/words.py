@@ -1,11 +1,12 @@
 """What is said about a budget: in its status, on the workloads that it touches, and as events."""
 
+import math
 from datetime import datetime
 
 from trimtab.api.budget import Budget, BudgetStatus
 from trimtab.api.common import Condition, Reason
 from trimtab.plan.budget.account import unit_of
-from trimtab.plan.budget.problem import Standing, Verdict
+from trimtab.plan.budget.problem import RESUME_HOURS, Standing, Verdict
 from trimtab.plan.conditions import condition
 from trimtab.plan.decisions import ConditionValue, EventNote
 
@@ -62,7 +63,15 @@ def saving_reason(policy: str, budget: Budget, standing: Standing, verdict: Verd
 def stop_reason(policy: str, budget: Budget, standing: Standing, verdict: Verdict, per_hour: float) -> Reason:
     """Why a workload may not run."""
     at_line = verdict.spent_now >= _AT_THE_LINE * standing.limit
-    why = "nothing is left of it" if at_line else "what is left of it goes to workloads of higher rank"
+    minutes = (standing.limit - verdict.spent_now) / per_hour * 60.0 if per_hour > 0.0 else math.inf
+    if at_line:
+        why = "nothing is left of it"
+    elif minutes < RESUME_HOURS * 60.0:
+        why = (
+            f"what is left of it pays for {minutes:.0f} min, and nothing is begun for less than {RESUME_HOURS * 60:.0f}"
+        )
+    else:
+        why = "what is left of it goes to workloads of higher rank"
     until = f" until {minute(standing.period_end)}" if standing.period_end is not None else ""
     return Reason(
         code=EXHAUSTED if at_line else NEARLY,
