@@ -4,13 +4,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
+from trimtab.cli.snapshot_file import read_snapshot
 from trimtab.plan.decisions import Plan
 from trimtab.plan.planner import plan
-from trimtab.plan.snapshot import Snapshot
 
 
 def plan_command(
@@ -22,14 +21,7 @@ def plan_command(
     The operator keeps its last one:
     kubectl exec -n trimtab-system deploy/trimtab-operator -- cat /tmp/trimtab/snapshot.json
     """
-    try:
-        world = Snapshot.model_validate_json(snapshot.read_text())
-    except OSError as error:
-        raise typer.BadParameter(f"cannot read {snapshot}: {error.strerror}") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise typer.BadParameter(f"{snapshot} is no Snapshot of this version: {where}: {first['msg']}") from error
+    world = read_snapshot(snapshot)
     decided = plan(world)
     if as_json:
         print(decided.model_dump_json(indent=2))

@@ -9,20 +9,20 @@ from typing import Annotated, Any
 import typer
 import yaml
 from kubernetes.config import ConfigException
-from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
 from trimtab.api.common import Reason
 from trimtab.api.policy import CLUSTER_EFFICIENCY_POLICY, EFFICIENCY_POLICY
 from trimtab.api.schema import Kind
+from trimtab.cli.snapshot_file import read_snapshot
 from trimtab.kube.client import KubeClient
 from trimtab.kube.errors import KubeError
 from trimtab.kube.paths import OWN, collection, object_path
 from trimtab.observe.project_kind import project_kind
 from trimtab.plan.planner import plan
 from trimtab.plan.policy_explain import Line, Setting, explain_policies
-from trimtab.plan.snapshot import ObjectMeta, PolicyState, Snapshot
+from trimtab.plan.snapshot import ObjectMeta, PolicyState
 
 app = typer.Typer(help="What the policies come to.", no_args_is_help=True)
 _KINDS = {
@@ -82,14 +82,7 @@ def _missing(kind: str, name: str, namespace: str) -> typer.BadParameter:
 
 
 def _from_snapshot(path: Path, kind: str, name: str, namespace: str) -> _Found:
-    try:
-        world = Snapshot.model_validate_json(path.read_text())
-    except OSError as error:
-        raise typer.BadParameter(f"cannot read {path}: {error.strerror}") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise typer.BadParameter(f"{path} is no Snapshot of this version: {where}: {first['msg']}") from error
+    world = read_snapshot(path)
     decided, key = plan(world), f"{namespace}/{name}"
     reasons = {("TrainingWorkload", d.key): d.reasons for d in decided.training}
     reasons |= {("ServingWorkload", d.key): d.reasons for d in decided.serving}

@@ -175,9 +175,7 @@ def _counts(bench: Bench, index: int) -> range:
 def _misses(bench: Bench, index: int, count: int) -> FloatArray:
     """Requests beyond the target in each interval at a constant count, block by block."""
     requests, setting = bench.requests, bench.setting
-    result = np.zeros(
-        len(bench.constant(index, count).usd) if False else round(bench.seconds / setting.interval_seconds)
-    )
+    result = np.zeros(round(bench.seconds / setting.interval_seconds))
     for begin in np.arange(0.0, bench.seconds, _BLOCK_SECONDS):
         first = max(begin - _WARM_SECONDS, 0.0)
         low, high = np.searchsorted(requests.seconds, (first, begin + _BLOCK_SECONDS))
