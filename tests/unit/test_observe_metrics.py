@@ -4,7 +4,7 @@ import math
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from trimtab.api.common import FigureSource
@@ -198,6 +198,13 @@ NAMES = sorted({one.name for one in server()})
         max_size=14,
     )
 )
+@example(
+    raw=[
+        ("nv_inference_count", "p", "1", [(-1, "0.0"), (0, "1.0")]),
+        ("nv_inference_exec_count", "p", "1", [(0, "2.2250738585e-313")]),
+    ]
+)
+@example(raw=[("nv_inference_count", "p", version, [(-1, "0"), (0, "1.7e308")]) for version in ("1", "2")])
 def test_any_samples_give_finite_figures_or_none(raw: list[tuple[str, str, str, list[tuple[int, str]]]]) -> None:
     result = [
         {

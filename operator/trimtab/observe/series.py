@@ -55,13 +55,19 @@ def at_time(unix_seconds: float) -> datetime:
     return datetime.fromtimestamp(unix_seconds, tz=UTC)
 
 
+_LARGEST = 2.0**64
+
+
 def clean(value: object) -> float | None:
-    """A sample's value as a number; None for NaN, infinities, negative numbers and whatever is none."""
+    """A sample's value as a number; None for NaN, infinities, negative numbers and whatever is none.
+
+    Nothing that is read here counts beyond 64 bits: a larger number is no measurement, and sums of some would overflow.
+    """
     try:
         number = float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError):
         return None
-    return number if math.isfinite(number) and number >= 0.0 else None
+    return number if 0.0 <= number <= _LARGEST else None
 
 
 def parse_result(result: Iterable[Mapping[str, Any]]) -> list[Series]:

@@ -4,6 +4,7 @@ Triton adds the compute time of an execution once for each request in it: so it 
 an execution, and multiplied by executions to get how long the instances were busy.
 """
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -48,8 +49,10 @@ class _Sums:
     rates: dict[str, float] = field(default_factory=lambda: defaultdict(float))
 
     def ratio(self, above: Iterable[str], below: str) -> float | None:
+        """None without the events of `below`, or with so small a part of one that the quotient is no number."""
         divisor = self.rates[below]
-        return sum(self.rates[name] for name in above) / divisor if divisor > 0 else None
+        quotient = sum(self.rates[name] for name in above) / divisor if divisor > 0 else math.inf
+        return quotient if math.isfinite(quotient) else None
 
 
 def serving_metrics(
