@@ -12,7 +12,8 @@ from trimtab.api.serving import ServingWorkloadSpec
 from trimtab.observe.series import Series, clean, parse_result
 from trimtab.observe.serving_metrics import serving_metrics
 from trimtab.observe.training_metrics import training_metrics
-from trimtab.plan.snapshot import ServingMetrics, WorkloadPod
+from trimtab.plan.serving_facts import ServingMetrics
+from trimtab.plan.snapshot import WorkloadPod
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 T = NOW.timestamp()

@@ -11,6 +11,7 @@ from trimtab.api.policy import EfficiencyPolicySpec
 from trimtab.api.serving import ServingWorkloadSpec, ServingWorkloadStatus
 from trimtab.api.training import TrainingWorkloadSpec, TrainingWorkloadStatus
 from trimtab.api.variant import ModelVariantSpec, ModelVariantStatus
+from trimtab.plan.serving_facts import ServingMetrics
 from trimtab.plan.snapshot import (
     CarbonState,
     DeploymentState,
@@ -19,7 +20,6 @@ from trimtab.plan.snapshot import (
     JobState,
     ObjectMeta,
     PolicyState,
-    ServingMetrics,
     ServingState,
     Snapshot,
     TrainingState,

@@ -34,15 +34,8 @@ from trimtab.observe.serving_metrics import serving_metrics, serving_query
 from trimtab.observe.settings import ObserveSettings
 from trimtab.observe.training_metrics import training_metrics, training_query
 from trimtab.observe.triton import Server, TritonVersions
-from trimtab.plan.snapshot import (
-    CarbonState,
-    HardwareState,
-    MetricsHealth,
-    ServingMetrics,
-    ServingState,
-    Snapshot,
-    TrainingState,
-)
+from trimtab.plan.serving_facts import ServingMetrics
+from trimtab.plan.snapshot import CarbonState, HardwareState, MetricsHealth, ServingState, Snapshot, TrainingState
 from trimtab.tables import TableError
 
 logger = logging.getLogger(__name__)

@@ -15,7 +15,8 @@ from trimtab.api.serving import Percentile, ServingWorkloadSpec
 from trimtab.observe.facts import SERVING
 from trimtab.observe.prometheus import seconds
 from trimtab.observe.series import Series, at_time
-from trimtab.plan.snapshot import ServingMetrics, WorkloadPod
+from trimtab.plan.serving_facts import ServingMetrics
+from trimtab.plan.snapshot import WorkloadPod
 
 _COMPUTE = tuple(f"nv_inference_compute_{phase}_duration_us" for phase in ("input", "infer", "output"))
 _QUEUE = "nv_inference_queue_duration_us"

@@ -8,7 +8,7 @@ from trimtab.api.policy import Mode
 from trimtab.api.policy_rules import EcoModeStatus
 from trimtab.api.serving import VariantVersion
 from trimtab.api.training import MeasuredScaling, ScheduleSlot, TrainingAction
-from trimtab.plan.snapshot import Fact
+from trimtab.plan.fact import Fact
 
 
 class ConditionValue(Fact):

@@ -8,8 +8,9 @@ from trimtab.api.budget import BudgetAction
 from trimtab.api.common import LabelExpression, LabelOperator, LabelSelector, Reason
 from trimtab.api.policy import ClusterEfficiencyPolicySpec, Mode, Preference
 from trimtab.api.policy_rules import SloClass, Window, WindowAction
+from trimtab.plan.fact import Fact
 from trimtab.plan.hours import acts, eco_status, next_edge
-from trimtab.plan.snapshot import Fact, ObjectMeta, PolicyState
+from trimtab.plan.snapshot import ObjectMeta, PolicyState
 
 _Comparable = TypeVar("_Comparable", int, float, timedelta)
 _CLASSES = (SloClass.LATENCY_CRITICAL, SloClass.STANDARD, SloClass.BEST_EFFORT)

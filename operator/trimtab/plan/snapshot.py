@@ -7,8 +7,6 @@ Plan.
 from datetime import datetime
 from enum import StrEnum
 
-from pydantic import BaseModel, ConfigDict
-
 from trimtab.api.carbon import CarbonSourceSpec, CarbonSourceStatus
 from trimtab.api.common import FigureSource
 from trimtab.api.hardware import HardwareClassSpec, HardwareClassStatus
@@ -16,14 +14,8 @@ from trimtab.api.policy import ClusterEfficiencyPolicySpec, EfficiencyPolicySpec
 from trimtab.api.serving import ServingWorkloadSpec, ServingWorkloadStatus
 from trimtab.api.training import TrainingWorkloadSpec, TrainingWorkloadStatus
 from trimtab.api.variant import ModelVariantSpec, ModelVariantStatus
-
-
-class Fact(BaseModel):
-    """Base of everything in a Snapshot: immutable; unknown fields are an error, so an old file is refused and not
-    misread.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+from trimtab.plan.fact import Fact
+from trimtab.plan.serving_facts import RolloutInterval, ServingMetrics
 
 
 class ObjectMeta(Fact):
@@ -286,31 +278,6 @@ class DeploymentState(Fact):
     foreign_writes: tuple[ForeignWrite, ...] = ()
 
 
-class ServingMetrics(Fact):
-    """What Prometheus says of a serving workload's Triton pods."""
-
-    requests_per_second: float
-    items_per_second: float
-    """Inferences (a request with a batch of 8 is 8 items)."""
-    latency_ms: float | None = None
-    """The target's percentile (request latency inside the server), of the slowest pod; None while idle."""
-    mean_compute_ms: float | None = None
-    """Mean compute time of an execution."""
-    mean_queue_ms: float | None = None
-    mean_batch: float | None = None
-    pending_requests: float = 0.0
-    busy_share: float | None = None
-    """Share of time that the mean instance was executing, 0..1."""
-    failures_per_second: float = 0.0
-    pods: int = 1
-    """Pods that these figures are of; one that is just ready has none yet."""
-    recent_requests_per_second: tuple[float, ...] = ()
-    """Rates over past intervals, the newest last; empty while too little is known to forecast from."""
-    recent_interval_seconds: float = 10.0
-    """Length of these intervals."""
-    observed_at: datetime
-
-
 class ServingState(Fact):
     """A ServingWorkload and what exists of it."""
 
@@ -320,6 +287,8 @@ class ServingState(Fact):
     deployments: tuple[DeploymentState, ...] = ()
     pods: tuple[WorkloadPod, ...] = ()
     metrics: ServingMetrics | None = None
+    rollout_intervals: tuple[RolloutInterval, ...] = ()
+    """What both variants did since the roll-out in progress began, the oldest first."""
 
 
 class ScalerState(Fact):
