@@ -57,3 +57,54 @@ def test_the_gate_keeps_a_bad_variant_from_serving() -> None:
     assert decision.conditions[1].message == "accuracy 0.9700 is below gate.minAccuracy 0.98"
     dropped = decide(made(gate={"maxAccuracyDrop": "0.01"}), training(status=DONE))
     assert dropped.conditions[1].reason == "DropTooLarge"
+
+
+def judged(lost: int, won: int, accuracy: float = 0.97, **rules: str) -> VariantDecision:
+    """The decision about a variant measured on 360 samples that lost and won so many of them."""
+    state = made(accuracy=accuracy, gate=rules)
+    counts = {"baseline_only_right": lost, "variant_only_right": won, "agreement": 0.9}
+    status = state.status.model_copy(update=counts)
+    return decide(state.model_copy(update={"status": status}), training(status=DONE))
+
+
+def test_a_figure_on_the_right_side_of_its_limit_is_not_enough() -> None:
+    floor = judged(1, 0, minAccuracy="0.965")
+    assert (floor.accepted, floor.conditions[1].reason) == (False, "NotShown")
+    assert floor.gate is not None
+    assert floor.gate.p_value > 0.05
+    assert f"it takes about {floor.gate.samples_needed} held-out samples" in floor.conditions[1].message
+    drop = judged(9, 2, maxAccuracyDrop="0.03")
+    assert (drop.accepted, drop.conditions[1].reason) == (False, "NotShown")
+    assert "gate.maxAccuracyDrop 0.03: p 0.15 with 360 samples" in drop.conditions[1].message
+
+
+def test_the_bare_figures_count_at_a_significance_of_one_half() -> None:
+    assert judged(9, 2, maxAccuracyDrop="0.03", significance="0.5").accepted
+    assert not judged(9, 2, maxAccuracyDrop="0.03").accepted
+
+
+def test_what_is_shown_passes_and_says_how_sure_it_is() -> None:
+    decision = judged(3, 1, minAccuracy="0.9", maxAccuracyDrop="0.03")
+    assert decision.accepted
+    assert decision.gate is not None
+    assert decision.gate.samples == 360
+    assert decision.gate.accuracy_at_least is not None
+    assert 0.9 < decision.gate.accuracy_at_least < 0.97
+    assert decision.gate.drop_at_most is not None
+    assert 2 / 360 < decision.gate.drop_at_most < 0.03
+    assert "shown at significance 0.05: above 0.9" in decision.conditions[1].message
+
+
+def test_figures_of_an_earlier_release_are_taken_at_their_worst() -> None:
+    state = made(accuracy=0.985, gate={"maxAccuracyDrop": "0.05"})
+    assert decide(state, training(status=DONE)).accepted
+    unknown = state.model_copy(update={"status": state.status.model_copy(update={"baseline_accuracy": None})})
+    decision = decide(unknown, training(status=DONE))
+    assert (decision.accepted, decision.conditions[1].reason) == (False, "NotMeasured")
+
+
+def test_a_gate_that_changes_judges_anew_and_builds_nothing() -> None:
+    state = made()
+    stricter = state.model_copy(update={"spec": made(gate={"minAccuracy": "0.99"}).spec})
+    decision = decide(stricter, training(status=DONE))
+    assert (decision.build, decision.accepted) == (False, False)

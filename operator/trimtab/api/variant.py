@@ -77,12 +77,24 @@ class VariantBenchmark(ApiModel):
 
 
 class Gate(ApiModel):
-    """What the variant must reach to be allowed to serve."""
+    """What the variant must be shown to reach, by tests on the held-out samples, to be allowed to serve."""
 
+    cel_rules: ClassVar = (
+        Cel(
+            "!has(self.significance) || !isQuantity(string(self.significance)) || "
+            "(quantity(string(self.significance)).isGreaterThan(quantity('0')) && "
+            "quantity(string(self.significance)).compareTo(quantity('0.5')) <= 0)",
+            'must be above 0 and at most 0.5, such as "0.05"',
+            ".significance",
+        ),
+    )
     min_accuracy: Fraction | None = None
-    """Least held-out accuracy."""
+    """Held-out accuracy that must be surpassed; tested by the exact binomial test."""
     max_accuracy_drop: Fraction | None = None
-    """Most that it may lose against the source model."""
+    """Loss against the source model that must not be reached; tested on the same samples, as a paired test. A loss of
+    0 can be shown of a better variant only."""
+    significance: Fraction = 0.05
+    """Greatest probability that a variant just not good enough passes; 0.5 takes the bare figures as they are."""
 
 
 class ModelVariantSpec(ApiModel):
@@ -142,6 +154,23 @@ class Artifact(StatusModel):
     """Size of the file in bytes."""
 
 
+class GateFigures(StatusModel):
+    """The tests of the gate, on the figures above."""
+
+    significance: Measured
+    """What was declared."""
+    p_value: Measured
+    """Probability of such figures from a variant just not good enough: the larger one, of two rules."""
+    samples: int
+    """Held-out samples that the tests had."""
+    samples_needed: int | None = None
+    """Samples that would pass with a probability of 80 % were the figures to stay so; absent where none would."""
+    accuracy_at_least: Measured | None = None
+    """One-sided lower bound of accuracy at 1 - significance, with gate.minAccuracy."""
+    drop_at_most: Measured | None = None
+    """One-sided upper bound of the loss against the source at 1 - significance, with gate.maxAccuracyDrop."""
+
+
 class ModelVariantStatus(StatusModel):
     """What was made, and what was measured."""
 
@@ -161,6 +190,12 @@ class ModelVariantStatus(StatusModel):
     """Held-out accuracy of the source model."""
     agreement: Measured | None = None
     """Share of held-out samples where it answers as the source model does."""
+    baseline_only_right: int | None = None
+    """Held-out samples that only the source model answers right: what it lost."""
+    variant_only_right: int | None = None
+    """Held-out samples that only the variant answers right: what it won."""
+    gate: GateFigures | None = None
+    """How its accuracy stands the gate's tests."""
     peak_memory_bytes: int = 0
     """Most memory that the process held while it was measured, in bytes."""
     cpu_cores: Measured | None = None

@@ -47,6 +47,8 @@ def _made(state: VariantState, decision: VariantDecision, result: VariantResult)
         ),
         baseline_accuracy=result.baseline_accuracy,
         agreement=result.agreement,
+        baseline_only_right=result.baseline_only_right,
+        variant_only_right=result.variant_only_right,
         peak_memory_bytes=result.peak_memory_bytes,
         cpu_cores=state.spec.resources.cpu,
         hardware_class=decision.hardware_class,
@@ -65,6 +67,8 @@ def variant_status(
         update={
             "observed_generation": state.meta.generation,
             "state": ready_reason(values),
+            # Figures that are only just in are tested by the next pass: the decision was about those before.
+            "gate": decision.gate if base.artifact == state.status.artifact else None,
             "conditions": merged(state.status.conditions, values, state.meta.generation, now),
             "message": decision.message[:1024],
         }

@@ -55,6 +55,8 @@ class _VariantMessage(_Message):
     held_out_samples: Annotated[int, Field(ge=1)]
     baseline_accuracy: _Share
     agreement: _Share
+    baseline_only_right: _Count | None = None
+    variant_only_right: _Count | None = None
     peak_memory_bytes: _Count
     profile: Annotated[tuple[_ProfileMessage, ...], Field(min_length=1)]
 

@@ -8,6 +8,7 @@ from trimtab.api.policy import Mode
 from trimtab.api.policy_rules import EcoModeStatus
 from trimtab.api.serving import VariantVersion
 from trimtab.api.training import MeasuredScaling, ScheduleSlot, TrainingAction
+from trimtab.api.variant import GateFigures
 from trimtab.plan.fact import Fact
 
 
@@ -95,6 +96,8 @@ class VariantDecision(Fact):
     """Claim with the source model; the artifact goes there too."""
     accepted: bool = False
     """The result is in, and the gate passed."""
+    gate: GateFigures | None = None
+    """How the figures in status stand the gate's tests; None without figures or without a gate."""
     conditions: tuple[ConditionValue, ...] = ()
     events: tuple[EventNote, ...] = ()
     message: str = ""

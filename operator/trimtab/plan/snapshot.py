@@ -233,6 +233,9 @@ class VariantResult(Fact):
     held_out_samples: int
     baseline_accuracy: float
     agreement: float
+    baseline_only_right: int | None = None
+    """With `variant_only_right`, what a paired test depends on; None from an optimizer of an earlier release."""
+    variant_only_right: int | None = None
     peak_memory_bytes: int
     profile: tuple["MeasuredPoint", ...]
 

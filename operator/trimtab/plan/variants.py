@@ -3,6 +3,9 @@
 import hashlib
 import json
 
+from trimtab.api.common import AccuracyFigure
+from trimtab.api.variant import GateFigures, ModelVariantStatus
+from trimtab.plan.accuracy_gate import Pairs, Shown, accuracy_above, drop_below
 from trimtab.plan.conditions import condition
 from trimtab.plan.decisions import ConditionValue, EventNote, VariantDecision
 from trimtab.plan.rates import offers
@@ -10,26 +13,98 @@ from trimtab.plan.snapshot import HardwareState, Snapshot, TrainingState, Varian
 
 
 def spec_hash(variant: VariantState, source: TrainingState) -> str:
-    """Names what the figures belong to: the variant's spec, and the run of training that made the source model."""
+    """Names what the figures belong to: how the variant is made, and the run of training that made the source model.
+
+    Not the gate: figures are judged anew when it changes, not measured anew. Not what is unset either, so that fields
+    which a later release adds rebuild nothing.
+    """
     finished = source.status.completion_time or (source.job.completed_at if source.job else None)
-    parts = [variant.spec.to_manifest(), source.meta.uid, finished.isoformat() if finished else ""]
+    spec = variant.spec.model_dump(mode="json", by_alias=True, exclude={"gate"}, exclude_defaults=True)
+    parts = [spec, source.meta.uid, finished.isoformat() if finished else ""]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def gate(variant: VariantState) -> ConditionValue:
-    """`AccuracyGatePassed`, from the figures in status."""
+def gate(variant: VariantState) -> tuple[ConditionValue, GateFigures | None]:
+    """`AccuracyGatePassed` and the tests behind it, from the figures in status."""
     figure, rules = variant.status.accuracy, variant.spec.gate
     if figure is None:
-        return condition("AccuracyGatePassed", None, "NotMeasured")
-    if rules.min_accuracy is not None and figure.value < rules.min_accuracy:
-        text = f"accuracy {figure.value:.4f} is below gate.minAccuracy {rules.min_accuracy:g}"
+        return condition("AccuracyGatePassed", None, "NotMeasured"), None
+    floor = margin = None
+    if rules.min_accuracy is not None:
+        right = round(figure.value * figure.samples)
+        floor = accuracy_above(right, figure.samples, rules.min_accuracy, rules.significance)
+    pairs = _pairs(variant.status, figure)
+    if rules.max_accuracy_drop is not None and pairs is not None:
+        margin = drop_below(pairs, rules.max_accuracy_drop, rules.significance)
+    tested = [shown for shown in (floor, margin) if shown]
+    if not tested:
+        if rules.max_accuracy_drop is not None:
+            return condition("AccuracyGatePassed", None, "NotMeasured", "there are no figures of the source"), None
+        return condition("AccuracyGatePassed", True, "Passed", _interval(figure)), None
+    needed = [shown.samples_needed for shown in tested if shown.samples_needed is not None]
+    figures = GateFigures(
+        significance=rules.significance,
+        p_value=max(shown.p_value for shown in tested),
+        samples=figure.samples,
+        samples_needed=max(needed) if len(needed) == len(tested) else None,
+        accuracy_at_least=floor.bound if floor else None,
+        drop_at_most=margin.bound if margin else None,
+    )
+    return _judged(variant, figure, pairs, (floor, margin)), figures
+
+
+def _judged(
+    variant: VariantState, figure: AccuracyFigure, pairs: Pairs | None, shown: tuple[Shown | None, Shown | None]
+) -> ConditionValue:
+    rules, (floor, margin) = variant.spec.gate, shown
+    least, most, level = rules.min_accuracy, rules.max_accuracy_drop, rules.significance
+    if least is not None and figure.value < least:
+        text = f"accuracy {figure.value:.4f} is below gate.minAccuracy {least:g}"
         return condition("AccuracyGatePassed", False, "BelowMinimum", text)
-    drop = (variant.status.baseline_accuracy or figure.value) - figure.value
-    if rules.max_accuracy_drop is not None and drop > rules.max_accuracy_drop:
-        text = f"loses {drop:.4f} against the source, gate.maxAccuracyDrop is {rules.max_accuracy_drop:g}"
+    if most is not None and pairs is not None and pairs.drop > most:
+        text = f"loses {pairs.drop:.4f} against the source, gate.maxAccuracyDrop is {most:g}"
         return condition("AccuracyGatePassed", False, "DropTooLarge", text)
-    interval = f"{figure.value:.4f} (95 %: {figure.low:.4f} to {figure.high:.4f}, {figure.samples} samples)"
-    return condition("AccuracyGatePassed", True, "Passed", interval)
+    if least is not None and floor is not None and floor.p_value > level:
+        text = f"accuracy {figure.value:.4f} is not shown to be above gate.minAccuracy {least:g}: "
+        return condition("AccuracyGatePassed", False, "NotShown", text + _too_few(floor, figure.samples, level))
+    if most is not None and margin is not None and margin.p_value > level and pairs is not None:
+        text = f"a loss of {pairs.drop:.4f} is not shown to be below gate.maxAccuracyDrop {most:g}: "
+        return condition("AccuracyGatePassed", False, "NotShown", text + _too_few(margin, figure.samples, level))
+    bounds = [f"above {floor.bound:.4f}"] if floor else []
+    bounds += [f"loses less than {margin.bound:.4f}"] if margin else []
+    text = f"{_interval(figure)}; shown at significance {level:g}: {' and '.join(bounds)}"
+    return condition("AccuracyGatePassed", True, "Passed", text)
+
+
+def _too_few(shown: Shown, samples: int, significance: float) -> str:
+    """Why a figure on the right side of its limit does not pass, and what would help."""
+    text = f"p {shown.p_value:.2g} with {samples} samples, gate.significance is {significance:g}; "
+    if shown.samples_needed is None:
+        return text + "no number of samples shows a figure that lies on the limit"
+    return text + f"with these figures it takes about {shown.samples_needed} held-out samples"
+
+
+def _interval(figure: AccuracyFigure) -> str:
+    return f"{figure.value:.4f} (95 %: {figure.low:.4f} to {figure.high:.4f}, {figure.samples} samples)"
+
+
+def _pairs(status: ModelVariantStatus, figure: AccuracyFigure) -> Pairs | None:
+    """Where variant and source differ; None where the source was not measured.
+
+    What an optimizer of an earlier release reported has no such counts. Then all differing answers count as differing
+    in being right, which is the most that they can: the test passes less easily, never more.
+    """
+    if status.baseline_only_right is not None and status.variant_only_right is not None:
+        return Pairs(figure.samples, status.baseline_only_right, status.variant_only_right)
+    if status.baseline_accuracy is None:
+        return None
+    balance = round((status.baseline_accuracy - figure.value) * figure.samples)
+    # Answers that differ, and answers that are wrong: no more than either can be right on one side only.
+    differing = round((2 - status.baseline_accuracy - figure.value) * figure.samples)
+    if status.agreement is not None:
+        differing = min(differing, round((1 - status.agreement) * figure.samples))
+    won = max(0, (differing - balance + 1) // 2, -balance)
+    return Pairs(figure.samples, won + balance, won)
 
 
 def _class_for(variant: VariantState, hardware: tuple[HardwareState, ...]) -> str:
@@ -43,9 +118,10 @@ def _class_for(variant: VariantState, hardware: tuple[HardwareState, ...]) -> st
 def _waiting(variant: VariantState, reason: str, message: str) -> VariantDecision:
     kept = bool(variant.status.artifact)
     ready = condition("Ready", kept, reason, message)
+    passed, figures = gate(variant)
     return VariantDecision(
         key=variant.meta.key, build=False, spec_hash=variant.status.spec_hash,
-        accepted=kept and gate(variant).status == "True", conditions=(ready, gate(variant)),
+        accepted=kept and passed.status == "True", conditions=(ready, passed), gate=figures,
         events=_event(variant, reason, message, warning=reason.endswith("NotFound")), message=message,
     )  # fmt: skip
 
@@ -80,7 +156,7 @@ def plan_variant(variant: VariantState, snapshot: Snapshot) -> VariantDecision:
     made = variant.status.spec_hash == wanted and variant.status.artifact is not None
     hardware_class = variant.status.hardware_class if made else _class_for(variant, snapshot.hardware)
     job = variant.job if variant.job and variant.job.spec_hash == wanted else None
-    passed = gate(variant)
+    passed, figures = gate(variant)
     if made:
         accepted = passed.status == "True"
         reason = "Ready" if accepted else "GateFailed"
@@ -103,6 +179,7 @@ def plan_variant(variant: VariantState, snapshot: Snapshot) -> VariantDecision:
         hardware_class=hardware_class,
         claim_name=source.spec.checkpoint.claim_name,
         accepted=accepted,
+        gate=figures,
         conditions=(ready, passed),
         events=_event(variant, reason, ready.message, warning=reason in ("BuildFailed", "GateFailed", "NoClass")),
         message=ready.message,
