@@ -8,6 +8,7 @@ from pydantic import Field
 
 from trimtab.api.common import AccuracyFigure, Conditions, Hardware, Rate, Reasons, Resources, Usage
 from trimtab.api.quantity import Duration, Fraction, Measured
+from trimtab.api.rollout import RejectedVariant, Rollout, RolloutStatus
 from trimtab.api.schema import (
     ApiModel,
     Cel,
@@ -119,6 +120,8 @@ class ServingWorkloadSpec(ApiModel):
     """Settings of the server."""
     scaling: Scaling = Scaling()
     """How eagerly replicas follow the load."""
+    rollout: Rollout = Rollout()
+    """How a change of variant is carried out."""
     fallback: Fallback | None = None
     """What to run while metrics are missing; unset means to hold what runs."""
 
@@ -196,6 +199,10 @@ class ServingWorkloadStatus(StatusModel):
     """Label selector of the pods, for the scale subresource."""
     switches: int = 0
     """How often the variant was changed."""
+    rollout: RolloutStatus | None = None
+    """The roll-out in progress, or the last one."""
+    rejected: Annotated[tuple[RejectedVariant, ...], Field(max_length=32), ListMap(("name",))] = ()
+    """Variants that a roll-out sent back, and that are not tried again yet."""
     switched_at: Annotated[str, Field(max_length=40)] = ""
     """When the variant was last changed (an instant); empty while it never was."""
     low_since: Annotated[str, Field(max_length=40)] = ""

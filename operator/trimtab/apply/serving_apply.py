@@ -17,14 +17,21 @@ from trimtab.plan.snapshot import ServingState
 
 def switch_targets(state: ServingState, decision: ServingDecision) -> list[SwitchTarget]:
     """Pods that serve another version than they should. One that cannot be asked is left alone."""
-    version = active_version(decision)
+    version, candidate = active_version(decision), candidate_version(decision)
     if version is None:
         return []
-    return [
-        SwitchTarget(pod.name, pod.ip, state.spec.model, version)
-        for pod in state.pods
-        if pod.ip and not pod.deleting and pod.loaded_version is not None and pod.loaded_version != version
-    ]
+    targets = []
+    for pod in state.pods:
+        wanted = candidate if candidate is not None and pod.name in decision.canary_pods else version
+        if pod.ip and not pod.deleting and pod.loaded_version is not None and pod.loaded_version != wanted:
+            targets.append(SwitchTarget(pod.name, pod.ip, state.spec.model, wanted))
+    return targets
+
+
+def candidate_version(decision: ServingDecision) -> int | None:
+    """Version of the Triton model that the pods of a canary serve."""
+    rollout = decision.rollout
+    return next((v.version for v in decision.versions if rollout is not None and v.name == rollout.candidate), None)
 
 
 def apply_serving(

@@ -6,6 +6,7 @@ from datetime import datetime
 from trimtab.api import labels
 from trimtab.api.common import AccuracyFigure, FigureSource, Usage
 from trimtab.api.policy import Mode
+from trimtab.api.rollout import RolloutStatus
 from trimtab.api.serving import Observed, ServingDecisionStatus, ServingWorkloadStatus
 from trimtab.apply.conditions import calmed, merged, ready_reason
 from trimtab.apply.figures import rounded, rounded_rate
@@ -14,8 +15,12 @@ from trimtab.plan.snapshot import ServingState
 
 
 def active_variant(state: ServingState, decision: ServingDecision) -> str:
-    """The variant that every ready replica serves; empty while they differ, the last known while none can be asked."""
+    """The variant that every ready replica serves; empty while they differ, the last known while none can be asked; the
+    stable one while another is tried beside it.
+    """
     names = {v.version: v.name for v in decision.versions}
+    if decision.canary_pods:
+        return decision.variant  # Some pods try another one; this is what serves.
     loaded = {p.loaded_version for p in state.pods if p.ready and not p.deleting and p.loaded_version is not None}
     if not loaded:
         return state.status.active_variant if any(p.ready for p in state.pods) else ""
@@ -93,6 +98,8 @@ def serving_status(
         switched_at=now.replace(microsecond=0).isoformat() if switches else state.status.switched_at,
         low_since=decision.low_since.isoformat() if decision.low_since else "",
         low_most=decision.low_most,
+        rollout=decision.rollout or state.status.rollout,
+        rejected=decision.rejected,
         message=decision.message[:1024],
     )
 
@@ -110,6 +117,7 @@ def quiet_serving_status(new: ServingWorkloadStatus, old: ServingWorkloadStatus)
         decision = decision.model_copy(update=kept)
     return new.model_copy(
         update={
+            "rollout": _calm_rollout(new.rollout, old.rollout),
             "usage": old.usage,
             "observed": old.observed,
             "decision": decision,
@@ -117,3 +125,11 @@ def quiet_serving_status(new: ServingWorkloadStatus, old: ServingWorkloadStatus)
             "message": old.message,
         }
     )
+
+
+def _calm_rollout(new: RolloutStatus | None, old: RolloutStatus | None) -> RolloutStatus | None:
+    """The old one where only its figures moved."""
+    if new is None or old is None:
+        return new
+    same = (new.started_at, new.phase, new.reason) == (old.started_at, old.phase, old.reason)
+    return old if same else new

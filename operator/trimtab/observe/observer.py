@@ -29,6 +29,7 @@ from trimtab.observe.meter_queries import Results, queries
 from trimtab.observe.meter_windows import carbon_since, windows
 from trimtab.observe.projection import NODES, PODS
 from trimtab.observe.prometheus import Prometheus, PrometheusError
+from trimtab.observe.rollout_evidence import evidence_queries, rollout_intervals, running
 from trimtab.observe.series import by_workload
 from trimtab.observe.serving_metrics import serving_metrics, serving_query
 from trimtab.observe.settings import ObserveSettings
@@ -124,6 +125,7 @@ class Observer:
                 fresh = self._read_serving(self._prometheus, serving, now)
                 fresh = self._with_history(self._prometheus, serving, fresh, now)
                 serving = tuple(one.model_copy(update={"metrics": fresh.get(one.meta.key)}) for one in serving)
+                serving = self._with_rollouts(self._prometheus, serving, now)
             except PrometheusError as error:
                 health, message = MetricsHealth.UNREACHABLE, str(error)
                 training = tuple(one.model_copy(update={"metrics": None}) for one in training)
@@ -236,6 +238,19 @@ class Observer:
             )
             for key, metrics in fresh.items()
         }
+
+    def _with_rollouts(
+        self, prometheus: Prometheus, states: tuple[ServingState, ...], now: datetime
+    ) -> tuple[ServingState, ...]:
+        interval = interval_seconds(self._settings.scrape_interval_seconds)
+        promql = evidence_queries(states, interval, now)
+        found = {counter: by_workload(prometheus.query(one, now)) for counter, one in promql.items()}
+
+        def of(state: ServingState) -> ServingState:
+            series = {counter: by_key.get(state.meta.key, []) for counter, by_key in found.items()}
+            return state.model_copy(update={"rollout_intervals": rollout_intervals(state, series, interval)})
+
+        return tuple(of(one) if running(one) is not None else one for one in states) if found else states
 
     def _with_versions(self, states: tuple[ServingState, ...]) -> tuple[ServingState, ...]:
         servers = {

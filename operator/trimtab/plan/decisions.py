@@ -6,6 +6,7 @@ from trimtab.api.budget import BudgetStatus
 from trimtab.api.common import ConditionStatus, Rate, Reason
 from trimtab.api.policy import Mode
 from trimtab.api.policy_rules import EcoModeStatus
+from trimtab.api.rollout import RejectedVariant, RolloutStatus
 from trimtab.api.serving import VariantVersion
 from trimtab.api.training import MeasuredScaling, ScheduleSlot, TrainingAction
 from trimtab.api.variant import GateFigures
@@ -77,6 +78,12 @@ class ServingDecision(Fact):
     """Most replicas that were needed since `low_since`."""
     low_since: datetime | None = None
     """Since when fewer replicas would have been enough."""
+    rollout: RolloutStatus | None = None
+    """The roll-out in progress, or the last one; `variant` is then the stable one."""
+    canary_pods: tuple[str, ...] = ()
+    """Pods that serve the roll-out's candidate."""
+    rejected: tuple[RejectedVariant, ...] = ()
+    """Candidates that were sent back and are not tried yet."""
     reasons: tuple[Reason, ...] = ()
     conditions: tuple[ConditionValue, ...] = ()
     events: tuple[EventNote, ...] = ()

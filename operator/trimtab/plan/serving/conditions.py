@@ -1,6 +1,7 @@
 """Conditions of a serving workload."""
 
 from trimtab.api.common import Reason
+from trimtab.api.rollout import RolloutPhase, RolloutStatus
 from trimtab.plan.conditions import carbon_condition, condition, metrics_condition
 from trimtab.plan.decisions import ConditionValue
 from trimtab.plan.fleet.problem import Decision
@@ -59,6 +60,14 @@ def stopped_conditions(
         ),
         condition("TargetsFeasible", False, reason.code, text),
     )
+
+
+def rollout_conditions(rollout: RolloutStatus | None) -> tuple[ConditionValue, ...]:
+    """How the last roll-out went; nothing where there was none."""
+    if rollout is None:
+        return ()
+    value = {RolloutPhase.RUNNING: None, RolloutPhase.PROMOTED: True, RolloutPhase.RETURNED: False}[rollout.phase]
+    return (condition("RolloutSucceeded", value, rollout.reason, f"{rollout.candidate}: {rollout.message}"),)
 
 
 def serving_conditions(

@@ -1,7 +1,7 @@
 """Decides for all serving workloads together: which variant, on what, how many replicas, and why."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from trimtab.api.common import Rate, Reason
@@ -10,12 +10,25 @@ from trimtab.api.serving import VariantVersion
 from trimtab.plan.capacity import Capacity
 from trimtab.plan.decisions import EventNote, ServingDecision
 from trimtab.plan.fleet.control import control
-from trimtab.plan.fleet.problem import Decision, Fleet, Workload
+from trimtab.plan.fleet.problem import Decision, Fleet, Pool, Workload
 from trimtab.plan.policy import EffectivePolicy
 from trimtab.plan.rates import units_per_replica
-from trimtab.plan.serving.conditions import serving_conditions, stopped_conditions
+from trimtab.plan.serving.conditions import rollout_conditions, serving_conditions, stopped_conditions
 from trimtab.plan.serving.load import ObservedLoad, capacity_correction, observe_load
+from trimtab.plan.serving.trial import (
+    HELD_BACK,
+    LEAST_REPLICAS,
+    Trial,
+    begin,
+    begins,
+    canary_pods,
+    carry_on,
+    notes,
+    reasons_of,
+    superseded,
+)
 from trimtab.plan.serving.workload import (
+    at_least,
     batch_profile,
     options_of,
     pool_of,
@@ -66,6 +79,8 @@ class _Case:
     workload: Workload
     refusal: Reason | None
     """Why none of its variants may serve; None where one may."""
+    trial: Trial
+    """Its roll-out."""
 
 
 def plan_serving(
@@ -101,10 +116,32 @@ def plan_serving(
     pools = tuple(
         pool_of(h, capacity.left(name), intensity_by_zone.get(h.spec.grid_zone)) for name, h in classes.items()
     )
-    open_cases = [case for case in cases if case.refusal is None]
-    fleet = Fleet(snapshot.taken_at.timestamp(), pools, tuple(case.workload for case in open_cases))
-    decided = {d.key: d for d in control(fleet)}
+    decided = _control(snapshot, pools, cases)
+    begun = [_tried(case, decided, snapshot) for case in cases]
+    if begun != cases:
+        # What is only tried is not decided on: what serves goes on, with a replica for each of the two at least.
+        cases, decided = begun, _control(snapshot, pools, begun)
     return tuple(_decide(case, snapshot, classes, capacity, decided) for case in cases)
+
+
+def _control(snapshot: Snapshot, pools: tuple[Pool, ...], cases: Sequence[_Case]) -> dict[str, Decision]:
+    workloads = tuple(case.workload for case in cases if case.refusal is None)
+    return {d.key: d for d in control(Fleet(snapshot.taken_at.timestamp(), pools, workloads))}
+
+
+def _tried(case: _Case, decided: Mapping[str, Decision], snapshot: Snapshot) -> _Case:
+    """The case with a roll-out begun, where the change that was decided on is one to be tried first."""
+    state, running, found = case.state, case.workload.running, decided.get(case.state.meta.key)
+    if found is None or not found.placements or not case.load.fresh or case.trial.rollout is not state.status.rollout:
+        return case
+    same_class = found.placements[0].pool == running.pool
+    if not begins(state, case.policy.mode, running.variant, found.variant, found.reasons[0].code, same_class):
+        return case
+    kept = tuple(o for o in case.workload.options if o.variant == running.variant)
+    if not kept:
+        return case
+    trial = begin(case.trial, running.variant, found.variant, found.reasons[0].message, snapshot.taken_at)
+    return replace(case, trial=trial, workload=at_least(replace(case.workload, options=kept), LEAST_REPLICAS))
 
 
 def _decide(
@@ -135,9 +172,11 @@ def _case(
     missing = tuple(name for name, key in keys.items() if key not in variants)
     available = tuple(name for name, key in keys.items() if accepted.get(key))
     eligible = eligible_variants(state, policy, variants, accepted)
-    correction = _correction(state, snapshot, variants, classes)
-    options = options_of(state, eligible, snapshot.hardware)
-    running = running_of(state, current_variant(state), correction or 1.0, now)
+    correction, current = _correction(state, snapshot, variants, classes), current_variant(state)
+    trial = carry_on(state, policy.mode, eligible, load.breached, current, now)
+    options = options_of(state, trial.may_serve(eligible), snapshot.hardware)
+    running = running_of(state, current, correction or 1.0, now)
+    workload = workload_of(state, options, policy, load, running)
     return _Case(
         state=state,
         policy=policy,
@@ -146,8 +185,9 @@ def _case(
         available=available,
         missing=missing,
         correction=correction,
-        workload=workload_of(state, options, policy, load, running),
+        workload=at_least(workload, LEAST_REPLICAS) if trial.runs else workload,
         refusal=policy.stop or (None if eligible else _why_none(state, policy, missing, available)),
+        trial=trial,
     )
 
 
@@ -181,6 +221,8 @@ def _decision(
     hardware = classes[placement.pool]
     capacity.take(placement.pool, units_per_replica(state.spec.resources, hardware) * placement.replicas)
     spent, low_since = decided.spending, decided.low_since_seconds
+    trial = _still(case.trial, case.load, decided, snapshot)
+    versions = {v.name: v.version for v in case.versions}
     return ServingDecision(
         key=state.meta.key,
         mode=case.policy.mode,
@@ -199,14 +241,27 @@ def _decision(
         capacity_correction=case.correction,
         low_since=datetime.fromtimestamp(low_since, UTC) if low_since is not None else None,
         low_most=(decided.low_most or 0) if low_since is not None else 0,
-        reasons=(*decided.reasons, *case.policy.saving),
-        conditions=serving_conditions(
-            state, snapshot, case.load, decided, hardware.spec.grid_zone, placement.replicas, decided.variant,
-            decided.reasons, case.missing,
+        rollout=trial.rollout,
+        canary_pods=canary_pods(state, versions.get(trial.rollout.candidate)) if trial.rollout and trial.runs else (),
+        rejected=trial.rejected,
+        reasons=(*decided.reasons, *case.policy.saving, *reasons_of(trial)),
+        conditions=(
+            *serving_conditions(
+                state, snapshot, case.load, decided, hardware.spec.grid_zone, placement.replicas, decided.variant,
+                decided.reasons, case.missing,
+            ),
+            *rollout_conditions(trial.rollout),
         ),
-        events=_events(state, decided.variant, placement.replicas, decided.reasons),
+        events=(*_events(state, decided.variant, placement.replicas, decided.reasons), *notes(state, trial)),
         message=decided.reasons[-1].message,
     )  # fmt: skip
+
+
+def _still(trial: Trial, load: ObservedLoad, decided: Decision, snapshot: Snapshot) -> Trial:
+    """The roll-out as it stands, unless the stable variant cannot go on: the next pass then decides freely."""
+    if trial.rollout is None or not trial.runs or not load.fresh or decided.reasons[0].code not in HELD_BACK:
+        return trial
+    return replace(trial, rollout=superseded(trial.rollout, decided.reasons[0].message, snapshot.taken_at))
 
 
 def _events(state: ServingState, variant: str, replicas: int, reasons: tuple[Reason, ...]) -> tuple[EventNote, ...]:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime
 
 from trimtab.api.budget import BudgetAction
@@ -164,6 +165,13 @@ def running_of(state: ServingState, variant: str, correction: float, now: dateti
         low_most=state.status.low_most or None,
         correction=correction,
     )
+
+
+def at_least(workload: Workload, replicas: int) -> Workload:
+    """The same workload with so many replicas at least, as far as its most lets it."""
+    settings = workload.settings
+    least = min(settings.max_replicas, max(settings.min_replicas, replicas))
+    return replace(workload, settings=replace(settings, min_replicas=least))
 
 
 def _at_most(replicas: int, policy: EffectivePolicy) -> int:
