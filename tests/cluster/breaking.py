@@ -9,9 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from tests.cluster.story import NAMESPACE, Story
 from trimtab.demo.shell import Object
 from trimtab.local import cgroups
+from trimtab.local.images.catalog import REPOSITORY
 
 SAMPLES = 1437
 """Training samples of the digits."""
@@ -52,6 +55,18 @@ def serving(name: str, variants: list[str], **spec: Any) -> Object:
         "hardware": {"classes": ["local-cpu"]},
     }
     return manifest("ServingWorkload", name, {**defaults, **spec})
+
+
+def load(name: str, service: str, requests_per_second: float) -> list[Object]:
+    """The demo's load generator under another name, on a server of one's own."""
+    config_map, job = yaml.safe_load_all((REPOSITORY / "manifests/demo/40-load.yaml").read_text())
+    config_map["metadata"]["name"] = job["metadata"]["name"] = name
+    config_map["data"]["stages.json"] = json.dumps({"requestsPerSecond": requests_per_second})
+    pod = job["spec"]["template"]["spec"]
+    variable = pod["containers"][0]["env"][0]
+    variable["value"] = json.dumps({**json.loads(variable["value"]), "url": f"{service}:8001"})
+    next(v for v in pod["volumes"] if v["name"] == "stages")["configMap"]["name"] = name
+    return [config_map, job]
 
 
 @contextmanager

@@ -4,29 +4,15 @@ import json
 from collections.abc import Iterator
 
 import pytest
-import yaml
 
 from tests.cluster import breaking
 from tests.cluster.story import NAMESPACE, Story, is_ready, restarts
 from trimtab.demo.shell import Object
-from trimtab.local.images.catalog import REPOSITORY
 
 NAME, LOAD = "sturdy", "sturdy-load"
 SELECTOR = f"trimtab.dev/workload={NAME},trimtab.dev/workload-kind=ServingWorkload"
 REPLICAS, REQUESTS_PER_SECOND = 2, 10
 CLEAN_SECONDS = 5
-
-
-def load_objects() -> list[Object]:
-    """The demo's load generator, on our own server and with little load."""
-    config_map, job = yaml.safe_load_all((REPOSITORY / "manifests/demo/40-load.yaml").read_text())
-    config_map["metadata"]["name"] = job["metadata"]["name"] = LOAD
-    config_map["data"]["stages.json"] = json.dumps({"requestsPerSecond": REQUESTS_PER_SECOND})
-    pod = job["spec"]["template"]["spec"]
-    variable = pod["containers"][0]["env"][0]
-    variable["value"] = json.dumps({**json.loads(variable["value"]), "url": f"{NAME}:8001"})
-    next(v for v in pod["volumes"] if v["name"] == "stages")["configMap"]["name"] = LOAD
-    return [config_map, job]
 
 
 def ready_pods(story: Story) -> dict[str, Object]:
@@ -57,7 +43,9 @@ def sturdy(story: Story) -> Iterator[Story]:
     )
     with breaking.applied(story, spec):
         story.shell.until("both servers", lambda: len(ready_pods(story)) == REPLICAS, 180)
-        story.shell.apply(json.dumps({"apiVersion": "v1", "kind": "List", "items": load_objects()}))
+        story.shell.apply(
+            json.dumps({"apiVersion": "v1", "kind": "List", "items": breaking.load(LOAD, NAME, REQUESTS_PER_SECOND)})
+        )
         try:
             story.shell.until("requests", lambda: any(line["ok"] for line in seconds(story)), 120)
             yield story
