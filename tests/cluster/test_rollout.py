@@ -15,7 +15,7 @@ def server(*variants: str) -> dict[str, Any]:
     """Two servers; 2 % more failures are allowed, which some 370 requests can rule out."""
     rollout = {
         "strategy": "Canary", "share": "0.5", "maxErrorIncrease": "0.02", "minDuration": "20s", "maxDuration": "40s",
-        "retryAfter": "1s",
+        "retryAfter": "20s",
     }  # fmt: skip
     one = breaking.serving(NAME, list(variants), minReplicas=2, maxReplicas=2, rollout=rollout)
     one["metadata"]["labels"] = {"rollout": NAME}
@@ -47,8 +47,11 @@ def test_a_candidate_is_tried_sent_back_for_want_of_requests_then_tried_under_lo
         story.shell.apply(json.dumps(server(STABLE, CANDIDATE)))
 
         # Without requests nothing can be shown: it goes back, and what served serves on.
-        story.shell.until("a verdict without requests", lambda: rollout(story).get("reason") == "Inconclusive", 180)
-        status = breaking.status_of(story, "sw", NAME)
+        def undecided() -> dict[str, Any] | None:
+            status = breaking.status_of(story, "sw", NAME)
+            return status if (status.get("rollout") or {}).get("reason") == "Inconclusive" else None
+
+        status = story.shell.until("a verdict without requests", undecided, 180)
         assert status["rollout"]["phase"] == "Returned"
         assert status["decision"]["variant"] == STABLE
         assert conditions({"status": status})["RolloutSucceeded"]["status"] == "False"
