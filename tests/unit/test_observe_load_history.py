@@ -2,6 +2,8 @@
 
 from datetime import UTC, datetime
 
+import pytest
+
 from trimtab.api.serving import ServingWorkloadSpec
 from trimtab.observe.load_history import history_query, interval_seconds, load_history
 from trimtab.observe.series import Series
@@ -25,9 +27,10 @@ def rates(*values: float | None, interval: float = 10.0) -> list[Series]:
     return [Series({"namespace": "demo", "workload": "digits"}, points)]
 
 
-def test_the_window_is_the_stabilization() -> None:
-    given = rates(*(float(i) for i in range(60)))
-    assert load_history(given, spec("5m"), 10.0, NOW) == tuple(float(i) for i in range(29, 60))
+@pytest.mark.parametrize("stabilization", ["2m", "5m", "3h"])
+def test_the_window_is_an_hour_whatever_the_stabilization(stabilization: str) -> None:
+    given = rates(*(float(i) for i in range(400)))
+    assert load_history(given, spec(stabilization), 10.0, NOW) == tuple(float(i) for i in range(39, 400))
 
 
 def test_who_lets_the_past_count_only_shortly_is_forecast_nothing() -> None:
@@ -35,10 +38,10 @@ def test_who_lets_the_past_count_only_shortly_is_forecast_nothing() -> None:
     assert load_history(rates(*([1.0] * 60)), spec("20s"), 10.0, NOW) == ()
 
 
-def test_the_longest_window_is_asked_for_once_for_all() -> None:
+def test_the_window_is_asked_for_once_for_all() -> None:
     promql = history_query([spec("5m"), spec("20s"), spec("10m")], 10.0)
     assert promql is not None
-    assert promql.endswith("[600000ms:10000ms]")
+    assert promql.endswith("[3600000ms:10000ms]")
 
 
 def test_after_a_hole_only_what_came_since_counts() -> None:

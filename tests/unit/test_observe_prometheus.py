@@ -1,5 +1,6 @@
 """Against a real Prometheus that scrapes an exporter of this test."""
 
+import math
 import socket
 import subprocess
 import threading
@@ -13,8 +14,9 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_server
 
-from trimtab.api.serving import Scaling, ServingWorkloadSpec
+from trimtab.api.serving import LatenessSource, Scaling, ServingWorkloadSpec
 from trimtab.local.binaries import ensure
+from trimtab.observe.lateness import Minute, late_share, lateness_query, read_minutes
 from trimtab.observe.load_history import history_query, load_history
 from trimtab.observe.meter import read_window
 from trimtab.observe.meter_queries import Results, queries
@@ -72,6 +74,16 @@ class Exporters:
         summary = Gauge("nv_inference_request_summary_us", "-", [*names, "quantile"], registry=triton)
         self.p95 = summary.labels("digits", "1", "0.95")
         self.p95.set(float("nan"))
+        failures = Gauge("nv_inference_request_failure", "-", [*names, "reason"], registry=triton)
+        self.rejected, self.broken = (failures.labels("digits", "1", reason) for reason in ("REJECTED", "BACKEND"))
+        self.bucket = Gauge("nv_inference_first_response_histogram_ms_bucket", "-", [*names, "le"], registry=triton)
+        parts = [
+            Gauge(f"nv_inference_compute_{part}_duration_us", "-", names, registry=triton)
+            for part in ("input", "output")
+        ]
+        self.queue = Gauge("nv_inference_queue_duration_us", "-", names, registry=triton)
+        for gauge in (*parts, self.queue):
+            gauge.labels("digits", "1").set(0)
         labels = ["namespace", "pod", "workload", "workload_kind", "hardware_class", "simulated"]
         told = ("demo", "tw-0", "sim", "TrainingWorkload", "v100", "true")
         self.progress = Gauge("trimtab_training_progress_samples", "-", labels, registry=other).labels(*told)
@@ -183,8 +195,38 @@ def test_the_load_of_the_last_intervals(prometheus: Prometheus, exporters: Expor
         return load_history(series.get("demo/digits", ()), patient, 1.0, now)
 
     rates = until(look)
-    assert len(rates) == 12
+    assert len(rates) >= 12
     assert max(rates) > 40
+
+
+def test_how_many_were_late(prometheus: Prometheus, exporters: Exporters) -> None:
+    """Seconds stand for minutes. First by mean times, then by a quantile, then by a histogram."""
+    step = 2.0
+
+    def look(bound_ms: float, wanted: LatenessSource, expected: float) -> bool:
+        exporters.answer(40)
+        exporters.queue.labels("digits", "1").inc(40 * 10_000)
+        exporters.rejected.inc(10)
+        exporters.broken.inc(7)
+        for edge, count in buckets.items():
+            exporters.bucket.labels("digits", "1", edge).inc(count)
+        last = datetime.now(UTC).timestamp() // step * step
+        found = by_workload(prometheus.query(lateness_query(step, 3), datetime.fromtimestamp(last, UTC)))
+        minutes = read_minutes(found.get("demo/digits", ()), "digits", bound_ms, 0.0)
+        assert all(at % step == 0.0 and last - 3 * step < at <= last for at in minutes)
+        newest = minutes.get(last, Minute())
+        share = late_share([newest], step)
+        # A scrape may see one counter a round before another: steps are looked at until one has enough of them.
+        return set(newest.by_source) == {wanted} and share is not None and abs(share.share / expected - 1.0) < 0.05
+
+    exporters.p95.set(float("nan"))
+    buckets: dict[str, int] = {}
+    # 40 of 50 answered, 1 ms of work after a wait of 10 ms on average; 10 rejected.
+    until(lambda: look(21.0, LatenessSource.ESTIMATE, 0.8 * math.exp(-2.0) + 0.2))
+    exporters.p95.set(21_000)
+    until(lambda: look(21.0, LatenessSource.SUMMARY, 0.8 * 0.05 + 0.2))
+    buckets = {"10": 10, "50": 30, "+Inf": 40}
+    until(lambda: look(50.0, LatenessSource.HISTOGRAM, 0.8 * 0.25 + 0.2))
 
 
 def test_training_metrics_of_a_simulated_gang(prometheus: Prometheus, exporters: Exporters) -> None:

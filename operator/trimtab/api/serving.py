@@ -31,6 +31,17 @@ class Percentile(StrEnum):
     P99 = "p99"
 
 
+class LatenessSource(StrEnum):
+    """What the share of late requests was read from, the most exact first."""
+
+    HISTOGRAM = "histogram"
+    """Buckets of latency, to the bound within one of them."""
+    SUMMARY = "summary"
+    """Quantiles of latency over each minute, interpolated to the bound."""
+    ESTIMATE = "estimate"
+    """Mean times in queue and at work."""
+
+
 class LatencyTarget(ApiModel):
     """A bound on the latency of requests inside the server: queueing, batching and computing."""
 
@@ -69,6 +80,9 @@ class Scaling(ApiModel):
 
     scale_down_stabilization: Duration = timedelta(minutes=5)
     """Time for which fewer replicas must have been enough before one is taken away."""
+    load_window: Duration = timedelta(0)
+    """The load is taken as its mean over this time, and what is shorter is left to queues and slots: for targets that
+    are patient, such as a language model's time to its first token. 0s follows each change of load."""
 
 
 class Fallback(ApiModel):
@@ -169,6 +183,13 @@ class Observed(StatusModel):
     """Items in an execution, on average."""
     capacity_correction: Measured | None = None
     """Measured over profiled capacity of a replica: what the live server taught the latency model."""
+    late_share: Measured | None = None
+    """Share of the last hour's requests that took longer than the target allows, or were rejected. A p95 target allows
+    0.05: that is the error budget, and the less of it is spent, the closer replicas follow the load."""
+    late_share_known: Measured | None = None
+    """Part of the hour that this share is known for; what is not known counts as just allowed."""
+    late_share_source: Annotated[str, Field(max_length=16)] = ""
+    """What most requests were judged by: histogram, summary or estimate."""
 
 
 class ServingWorkloadStatus(StatusModel):

@@ -32,12 +32,16 @@ def _observed(state: ServingState, decision: ServingDecision) -> Observed | None
     metrics = state.metrics
     if metrics is None:
         return Observed(capacity_correction=correction) if correction is not None else None
+    late = metrics.late
     return Observed(
         requests_per_second=rounded(metrics.requests_per_second),
         latency_milliseconds=rounded(metrics.latency_ms),
         percentile=state.spec.targets.latency.percentile.value,
         mean_batch=rounded(metrics.mean_batch),
         capacity_correction=correction,
+        late_share=rounded(late.share) if late else None,
+        late_share_known=rounded(late.known_share) if late else None,
+        late_share_source=late.source.value if late else "",
     )
 
 

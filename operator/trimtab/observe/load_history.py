@@ -1,7 +1,7 @@
 """How the load of each serving workload went: its rates over past intervals, from which the planner forecasts.
 
-One subquery for all workloads. How far back a workload is looked at is its own `scaling.scaleDownStabilization`: by it
-the user says for how long the past counts.
+One subquery for all workloads, an hour long: as far back as the forecasts look. Who lets fewer replicas be enough for
+less than two minutes (`scaling.scaleDownStabilization`) follows the present rate alone.
 """
 
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ from trimtab.observe.facts import SERVING
 from trimtab.observe.prometheus import seconds
 from trimtab.observe.series import Series
 
-_LONGEST = timedelta(hours=1)
+_SPAN = timedelta(hours=1)
 _FEWEST_INTERVALS = 12
 """A shorter history says less of what comes than the present rate alone."""
 
@@ -34,9 +34,9 @@ def history_query(specs: Iterable[ServingWorkloadSpec], interval: float) -> str 
 
 
 def _span(spec: ServingWorkloadSpec, interval: float) -> timedelta:
-    """How far back a workload is looked at; nothing where that is too short to learn from."""
-    span = min(_LONGEST, spec.scaling.scale_down_stabilization)
-    return span if span.total_seconds() >= _FEWEST_INTERVALS * interval else timedelta(0)
+    """How far back a workload is looked at; nothing where its user lets no past count that could be learned from."""
+    patient = spec.scaling.scale_down_stabilization.total_seconds() >= _FEWEST_INTERVALS * interval
+    return _SPAN if patient else timedelta(0)
 
 
 def load_history(

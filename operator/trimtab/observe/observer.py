@@ -23,6 +23,7 @@ from trimtab.observe.carbon_sources import CarbonSources
 from trimtab.observe.facts import WORKLOAD_LABEL, KindFact, NodeFact, PodFact, Rejected
 from trimtab.observe.hardware import hardware_states
 from trimtab.observe.hardware_figures import Instances, InstanceTables, with_figures
+from trimtab.observe.lateness import LatenessMemory, lateness_query, step_seconds
 from trimtab.observe.load_history import history_query, interval_seconds, load_history
 from trimtab.observe.meter import WindowReading, read_window
 from trimtab.observe.meter_queries import Results, queries
@@ -30,7 +31,7 @@ from trimtab.observe.meter_windows import carbon_since, windows
 from trimtab.observe.projection import NODES, PODS
 from trimtab.observe.prometheus import Prometheus, PrometheusError
 from trimtab.observe.rollout_evidence import evidence_queries, rollout_intervals, running
-from trimtab.observe.series import by_workload
+from trimtab.observe.series import at_time, by_workload
 from trimtab.observe.serving_metrics import serving_metrics, serving_query
 from trimtab.observe.settings import ObserveSettings
 from trimtab.observe.training_metrics import training_metrics, training_query
@@ -66,6 +67,8 @@ class Observer:
         )
         self._figures, self._figures_problem = InstanceTables(settings.tables_directory), ""
         self._reported: frozenset[Rejected] = frozenset()
+        self._lateness = LatenessMemory(step_seconds(settings.scrape_interval_seconds))
+        self._lateness_problem = ""
         self._others_listed_at: datetime | None = None
         self._others_failed: dict[str, str] = {}
 
@@ -124,6 +127,7 @@ class Observer:
                 training = self._with_training_metrics(self._prometheus, training, now)
                 fresh = self._read_serving(self._prometheus, serving, now)
                 fresh = self._with_history(self._prometheus, serving, fresh, now)
+                fresh = self._with_lateness(self._prometheus, serving, fresh, now)
                 serving = tuple(one.model_copy(update={"metrics": fresh.get(one.meta.key)}) for one in serving)
                 serving = self._with_rollouts(self._prometheus, serving, now)
             except PrometheusError as error:
@@ -251,6 +255,28 @@ class Observer:
             return state.model_copy(update={"rollout_intervals": rollout_intervals(state, series, interval)})
 
         return tuple(of(one) if running(one) is not None else one for one in states) if found else states
+
+    def _with_lateness(
+        self,
+        prometheus: Prometheus,
+        states: tuple[ServingState, ...],
+        fresh: dict[str, ServingMetrics],
+        now: datetime,
+    ) -> dict[str, ServingMetrics]:
+        """How many requests were late. Without it the planner takes what is just allowed: that holds up nothing."""
+        memory = self._lateness
+        read = memory.due(states, now.timestamp(), self._settings.scrape_interval_seconds)
+        if read is not None:
+            try:
+                found = prometheus.query(lateness_query(memory.step, read.steps), at_time(read.end_seconds))
+                memory.take(read, states, by_workload(found))
+                self._lateness_problem = ""
+            except PrometheusError as error:
+                memory.failed(now.timestamp())
+                if str(error) != self._lateness_problem:
+                    logger.warning("the share of late requests stays as it was read last: %s", error)
+                self._lateness_problem = str(error)
+        return {key: metrics.model_copy(update={"late": memory.share(key)}) for key, metrics in fresh.items()}
 
     def _with_versions(self, states: tuple[ServingState, ...]) -> tuple[ServingState, ...]:
         servers = {

@@ -2,7 +2,19 @@
 
 from datetime import datetime
 
+from trimtab.api.serving import LatenessSource
 from trimtab.plan.fact import Fact
+
+
+class LateShare(Fact):
+    """How many of the last hour's requests missed the latency target."""
+
+    share: float
+    """Of the requests in the part of the hour that is known, 0..1."""
+    known_share: float
+    """That part, 0..1."""
+    source: LatenessSource
+    """What most of them were judged by."""
 
 
 class ServingMetrics(Fact):
@@ -27,6 +39,8 @@ class ServingMetrics(Fact):
     """Rates over past intervals, the newest last; empty while too little is known to forecast from."""
     recent_interval_seconds: float = 10.0
     """Length of these intervals."""
+    late: LateShare | None = None
+    """None when nothing is known of any request of the last hour."""
     observed_at: datetime
 
 

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from trimtab.api.serving import Percentile
 from trimtab.plan.fleet.control import SETTLE_SECONDS
+from trimtab.plan.serving_facts import LateShare
 from trimtab.plan.snapshot import ServingState
 
 __all__ = ["QUANTILES", "SETTLE_SECONDS", "ObservedLoad", "capacity_correction", "observe_load", "recent_latency_ms"]
@@ -38,6 +39,8 @@ class ObservedLoad:
     """The latency target is broken now."""
     latency_ms: float | None
     """The target's percentile as Triton reports it, or the recent estimate where that is higher."""
+    late_share: float | None = None
+    """Share of an hour's requests that missed the target; what is not known of it counts as just allowed."""
 
 
 def recent_latency_ms(state: ServingState) -> float | None:
@@ -74,7 +77,15 @@ def observe_load(state: ServingState, now: datetime, stale_seconds: float) -> Ob
         pending_requests=metrics.pending_requests,
         breached=breached and busy_with_requests,
         latency_ms=latency_ms,
+        late_share=_late_share(metrics.late, QUANTILES[state.spec.targets.latency.percentile]),
     )
+
+
+def _late_share(late: LateShare | None, quantile: float) -> float | None:
+    """What is known, filled up to an hour with what is just allowed: a quiet minute is no unspent budget of an hour."""
+    if late is None:
+        return None
+    return late.known_share * late.share + (1.0 - late.known_share) * (1.0 - quantile)
 
 
 def switched_within(state: ServingState, now: datetime, seconds: float) -> bool:

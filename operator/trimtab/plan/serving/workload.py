@@ -201,6 +201,7 @@ def workload_of(
             fresh=load.fresh,
             breached=load.breached,
             latency_seconds=load.latency_ms / 1000.0 if load.latency_ms is not None else None,
+            late_share=load.late_share,
         ),
         settings=Settings(
             min_replicas=_at_most(spec.min_replicas, policy),
@@ -213,6 +214,7 @@ def workload_of(
             ),
             latency_margin=_SAVING_MARGIN if saves else _LATENCY_MARGIN,
             confidence=_SAVING_CONFIDENCE if saves else _CONFIDENCE,
+            load_window_seconds=spec.scaling.load_window.total_seconds(),
         ),
         limits=Limits(
             usd_per_hour=policy.max_cost_usd_per_hour,
