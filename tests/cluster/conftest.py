@@ -16,7 +16,8 @@ from trimtab.local.images import catalog
 
 # The scenario first, then what breaks things on the same cluster, and at last what the operator asked for in all that.
 _ORDER = (
-    "test_local_cluster", "test_scenario", "test_metering", "test_budgets", "test_rollout", "test_break_", "test_rbac",
+    "test_local_cluster", "test_scenario", "test_metering", "test_budgets", "test_rollout", "test_sleep", "test_break_",
+    "test_rbac",
 )  # fmt: skip
 
 

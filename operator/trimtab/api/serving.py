@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from trimtab.api.common import AccuracyFigure, Conditions, Hardware, Rate, Reasons, Resources, Usage
-from trimtab.api.quantity import Duration, Fraction, Measured
+from trimtab.api.quantity import Duration, Fraction, Measured, PositiveDuration
 from trimtab.api.rollout import RejectedVariant, Rollout, RolloutStatus
 from trimtab.api.schema import (
     ApiModel,
@@ -80,6 +80,8 @@ class Scaling(ApiModel):
 
     scale_down_stabilization: Duration = timedelta(minutes=5)
     """Time for which fewer replicas must have been enough before one is taken away."""
+    scale_to_zero_after: PositiveDuration = timedelta(minutes=10)
+    """With minReplicas 0: time without a request after which the last replica goes."""
     load_window: Duration = timedelta(0)
     """The load is taken as its mean over this time, and what is shorter is left to queues and slots: for targets that
     are patient, such as a language model's time to its first token. 0s follows each change of load."""
@@ -121,8 +123,8 @@ class ServingWorkloadSpec(ApiModel):
     """What serving must hold to."""
     resources: Resources = Resources()
     """What one replica needs."""
-    min_replicas: Annotated[int, Field(ge=1, le=4096)] = 1
-    """Fewest replicas to keep."""
+    min_replicas: Annotated[int, Field(ge=0, le=4096)] = 1
+    """Fewest replicas to keep. With 0 it sleeps when nobody asks, and requests are held while it wakes."""
     max_replicas: Annotated[int, Field(ge=1, le=4096)] = 10
     """Most replicas to scale to."""
     replicas: Annotated[int | None, Field(ge=1, le=4096)] = None
@@ -160,6 +162,8 @@ class ServingDecisionStatus(StatusModel):
     """Replicas to run."""
     mode: str = "Enforce"
     """Mode of the policies in force; under Recommend nothing is changed."""
+    holds_requests: bool = False
+    """Requests that come while no replica is ready are held."""
     reasons: Reasons = ()
     """What bound the decision, the strongest first."""
     predicted_latency_milliseconds: Measured | None = None

@@ -7,10 +7,11 @@ from trimtab.api import labels
 from trimtab.api.hardware import HardwareClassSpec
 from trimtab.api.variant import Artifact
 from trimtab.apply.child_applier import ChildApplier
-from trimtab.apply.children.serving import active_version, serving_children
+from trimtab.apply.children.serving import PORTS, active_version, serving_children
+from trimtab.apply.children.waker import awake_name, waker_children, waker_name
 from trimtab.apply.settings import Images
 from trimtab.apply.triton import SwitchTarget, TritonControl
-from trimtab.kube.paths import DEPLOYMENTS
+from trimtab.kube.paths import DEPLOYMENTS, SERVICES
 from trimtab.plan.decisions import ServingDecision
 from trimtab.plan.snapshot import ServingState
 
@@ -26,6 +27,25 @@ def switch_targets(state: ServingState, decision: ServingDecision) -> list[Switc
         if pod.ip and not pod.deleting and pod.loaded_version is not None and pod.loaded_version != wanted:
             targets.append(SwitchTarget(pod.name, pod.ip, state.spec.model, wanted))
     return targets
+
+
+def _apply_waker(
+    state: ServingState,
+    decision: ServingDecision,
+    hardware: HardwareClassSpec,
+    images: Images,
+    applier: ChildApplier,
+    now: datetime,
+) -> None:
+    """Make, or take away, what holds requests while no replica is ready."""
+    before = state.status.decision
+    held_before = before is not None and before.holds_requests
+    if decision.holds_requests:
+        for manifest in waker_children(state.meta, decision.hardware_class, hardware, images.serve, PORTS):
+            applier.apply(manifest, now, first=not held_before)
+    elif held_before:
+        applier.delete(DEPLOYMENTS, state.meta.namespace, waker_name(state.meta))
+        applier.delete(SERVICES, state.meta.namespace, awake_name(state.meta))
 
 
 def candidate_version(decision: ServingDecision) -> int | None:
@@ -71,6 +91,7 @@ def apply_serving(
             or deployment.spec_hash != manifest["metadata"]["labels"][labels.SPEC_HASH]
         )
         applier.apply(manifest, now, drifted=drifted, first=not present)
+    _apply_waker(state, decision, chosen, images, applier, now)
     failed = triton.switch(switch_targets(state, decision), now)
     if deployment is not None and deployment.ready >= decision.replicas:
         # The class that serves now carries all of it: only then the others go.

@@ -85,6 +85,7 @@ def serving_status(
             hardware_class=decision.hardware_class,
             replicas=decision.replicas,
             mode=decision.mode.value,
+            holds_requests=decision.holds_requests,
             reasons=decision.reasons,
             predicted_latency_milliseconds=rounded(decision.predicted_latency_ms),
             rate=rounded_rate(decision.rate),

@@ -10,6 +10,7 @@ from trimtab.handlers.settings import Settings
 from trimtab.kube.errors import KubeError
 from trimtab.observe.observer import Observer
 from trimtab.plan.serving.load import observe_load
+from trimtab.plan.snapshot import Snapshot
 
 logger = logging.getLogger(__name__)
 
@@ -76,14 +77,23 @@ class ControlLoop:
                 await asyncio.sleep(self._settings.debounce_seconds)
                 return
             except TimeoutError:
-                if (until - self._clock()).total_seconds() > 0 and await asyncio.to_thread(self._breach_began):
+                if (until - self._clock()).total_seconds() > 0 and await asyncio.to_thread(self._hurries):
                     return
 
-    def _breach_began(self) -> bool:
-        """Whether a latency target is broken now that was held at the last pass: one cheap look between passes."""
+    def _hurries(self) -> bool:
+        """Whether something cannot wait for the next pass: a cheap look between passes."""
         snapshot = self._passes.last_snapshot
         if snapshot is None or not snapshot.serving:
             return False
+        return self._somebody_waits(snapshot) or self._breach_began(snapshot)
+
+    def _somebody_waits(self, snapshot: Snapshot) -> bool:
+        """Whether a connection waits for a service that slept at the last pass."""
+        waiting = self._observer.waiting(snapshot, self._clock())
+        return any(state.meta.key in waiting and not state.pods for state in snapshot.serving)
+
+    def _breach_began(self, snapshot: Snapshot) -> bool:
+        """Whether a latency target is broken now that was held at the last pass."""
         fresh = self._observer.serving_metrics(snapshot, self._clock())
         for state in snapshot.serving:
             now = state.model_copy(update={"metrics": fresh.get(state.meta.key)})

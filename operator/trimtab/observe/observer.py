@@ -23,6 +23,8 @@ from trimtab.observe.carbon_sources import CarbonSources
 from trimtab.observe.facts import WORKLOAD_LABEL, KindFact, NodeFact, PodFact, Rejected
 from trimtab.observe.hardware import hardware_states
 from trimtab.observe.hardware_figures import Instances, InstanceTables, with_figures
+from trimtab.observe.idleness import WAITING_QUERY, idleness, may_sleep, requests_query
+from trimtab.observe.idleness import windows as idle_windows
 from trimtab.observe.lateness import LatenessMemory, lateness_query, step_seconds
 from trimtab.observe.load_history import history_query, interval_seconds, load_history
 from trimtab.observe.meter import WindowReading, read_window
@@ -130,6 +132,7 @@ class Observer:
                 fresh = self._with_lateness(self._prometheus, serving, fresh, now)
                 serving = tuple(one.model_copy(update={"metrics": fresh.get(one.meta.key)}) for one in serving)
                 serving = self._with_rollouts(self._prometheus, serving, now)
+                serving = self._with_idleness(self._prometheus, serving, now)
             except PrometheusError as error:
                 health, message = MetricsHealth.UNREACHABLE, str(error)
                 training = tuple(one.model_copy(update={"metrics": None}) for one in training)
@@ -160,6 +163,17 @@ class Observer:
         except PrometheusError as error:
             logger.warning("no look at serving metrics: %s", error)
             return {}
+
+    def waiting(self, snapshot: Snapshot, now: datetime) -> frozenset[str]:
+        """Keys of the Snapshot's services for which a connection waits: one cheap look between passes."""
+        if self._prometheus is None or not any(may_sleep(one) for one in snapshot.serving):
+            return frozenset()
+        try:
+            found = by_workload(self._prometheus.query(WAITING_QUERY, now))
+        except PrometheusError as error:
+            logger.warning("no look at who waits: %s", error)
+            return frozenset()
+        return frozenset(key for key, series in found.items() if any((one.last or 0.0) > 0.0 for one in series))
 
     def readings(self, snapshot: Snapshot) -> list[WindowReading]:
         """What the meter says for all accounts that are open, of workloads, budgets and classes.
@@ -277,6 +291,18 @@ class Observer:
                     logger.warning("the share of late requests stays as it was read last: %s", error)
                 self._lateness_problem = str(error)
         return {key: metrics.model_copy(update={"late": memory.share(key)}) for key, metrics in fresh.items()}
+
+    def _with_idleness(
+        self, prometheus: Prometheus, states: tuple[ServingState, ...], now: datetime
+    ) -> tuple[ServingState, ...]:
+        if not any(may_sleep(one) for one in states):
+            return states
+        waiting = by_workload(prometheus.query(WAITING_QUERY, now))
+        requests = {span: by_workload(prometheus.query(requests_query(span), now)) for span in idle_windows(states)}
+        return tuple(
+            one.model_copy(update={"idleness": idleness(one, waiting, requests)}) if may_sleep(one) else one
+            for one in states
+        )
 
     def _with_versions(self, states: tuple[ServingState, ...]) -> tuple[ServingState, ...]:
         servers = {

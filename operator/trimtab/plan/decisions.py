@@ -68,7 +68,11 @@ class ServingDecision(Fact):
     replicas: int
     """0 only when nothing can serve yet, or a policy says so."""
     stopped: bool = False
-    """A window or a budget has it at no replicas: what runs is taken away."""
+    """A window or a budget has it at no replicas, or nobody asks: what runs is taken away."""
+    holds_requests: bool = False
+    """What holds requests while no replica is ready shall exist."""
+    led_to_waker: bool = False
+    """Requests go there now."""
     predicted_latency_ms: float | None = None
     rate: Rate | None = None
     simulated: bool = False

@@ -44,6 +44,15 @@ class ServingMetrics(Fact):
     observed_at: datetime
 
 
+class Idleness(Fact):
+    """What is known of a service that may sleep."""
+
+    waiting_connections: float | None = None
+    """Connections that are held for want of a server; None when nobody says."""
+    requests: float | None = None
+    """Answered in the last `scaling.scaleToZeroAfter`, the servers' own probes among them."""
+
+
 class RolloutCounts(Fact):
     """What the replicas of one variant did in an interval."""
 

@@ -15,7 +15,7 @@ from trimtab.api.serving import ServingWorkloadSpec, ServingWorkloadStatus
 from trimtab.api.training import TrainingWorkloadSpec, TrainingWorkloadStatus
 from trimtab.api.variant import ModelVariantSpec, ModelVariantStatus
 from trimtab.plan.fact import Fact
-from trimtab.plan.serving_facts import RolloutInterval, ServingMetrics
+from trimtab.plan.serving_facts import Idleness, RolloutInterval, ServingMetrics
 
 
 class ObjectMeta(Fact):
@@ -292,6 +292,8 @@ class ServingState(Fact):
     metrics: ServingMetrics | None = None
     rollout_intervals: tuple[RolloutInterval, ...] = ()
     """What both variants did since the roll-out in progress began, the oldest first."""
+    idleness: Idleness | None = None
+    """Only of a service that may sleep."""
 
 
 class ScalerState(Fact):

@@ -10,12 +10,14 @@ from trimtab.api.hardware import HardwareClassSpec
 from trimtab.api.variant import Artifact
 from trimtab.apply.children.names import Manifest, child_labels, object_meta, selector_labels, short_name, spec_hash
 from trimtab.apply.children.pods import claim_volume, resources, runtime_pod
+from trimtab.apply.children.waker import waker_selector
 from trimtab.apply.settings import Images
 from trimtab.plan.decisions import ServingDecision
 from trimtab.plan.snapshot import ServingState
 
 KIND = "ServingWorkload"
 HTTP_PORT, GRPC_PORT, METRICS_PORT = 8000, 8001, 8002
+PORTS = {"http": HTTP_PORT, "grpc": GRPC_PORT, "metrics": METRICS_PORT}
 _DRAIN_SECONDS = 8
 """Between leaving the Service and SIGTERM: time for clients and kube-proxy to notice."""
 _EXIT_SECONDS = 20
@@ -122,7 +124,7 @@ def serving_children(
             "kind": "Service",
             "metadata": object_meta(state.meta, KIND, short_name(state.meta.name), hardware_class),
             "spec": {
-                "selector": selector_labels(state.meta, KIND),
+                "selector": waker_selector(state.meta) if decision.led_to_waker else selector_labels(state.meta, KIND),
                 "ports": [
                     {"name": "http", "port": HTTP_PORT, "targetPort": "http"},
                     {"name": "grpc", "port": GRPC_PORT, "targetPort": "grpc"},

@@ -16,7 +16,7 @@ def serving_findings(state: ServingState, policy: EffectivePolicy, snapshot: Sna
     """Everything that does not fit."""
     spec, now = state.spec, snapshot.taken_at
     series = usable_series(snapshot.carbon, now)
-    least = spec.replicas or spec.min_replicas
+    least = spec.replicas or max(1, spec.min_replicas)
     path = "spec.replicas" if spec.replicas else "spec.minReplicas"
     wanted = Wanted(spec.resources, spec.hardware.classes, least, path, together=False)
     usable, findings = usable_rooms(wanted, snapshot.hardware)

@@ -62,6 +62,18 @@ def stopped_conditions(
     )
 
 
+def asleep_conditions(
+    state: ServingState, snapshot: Snapshot, load: ObservedLoad, reason: Reason
+) -> tuple[ConditionValue, ...]:
+    """Conditions of a workload that sleeps: it is ready, as requests are answered, though later."""
+    return (
+        condition("Ready", True, reason.code, reason.message),
+        metrics_condition(snapshot, state.metrics is not None, load.fresh, expected=False),
+        condition("WithinBudget", True, "WithinLimits"),
+        condition("TargetsFeasible", None, reason.code, "no replica, no latency: the first request waits for a start"),
+    )
+
+
 def rollout_conditions(rollout: RolloutStatus | None) -> tuple[ConditionValue, ...]:
     """How the last roll-out went; nothing where there was none."""
     if rollout is None:

@@ -13,8 +13,14 @@ from trimtab.plan.fleet.control import control
 from trimtab.plan.fleet.problem import Decision, Fleet, Pool, Workload
 from trimtab.plan.policy import EffectivePolicy
 from trimtab.plan.rates import units_per_replica
-from trimtab.plan.serving.conditions import rollout_conditions, serving_conditions, stopped_conditions
+from trimtab.plan.serving.conditions import (
+    asleep_conditions,
+    rollout_conditions,
+    serving_conditions,
+    stopped_conditions,
+)
 from trimtab.plan.serving.load import ObservedLoad, capacity_correction, observe_load
+from trimtab.plan.serving.sleep import Sleep, sleep
 from trimtab.plan.serving.trial import (
     HELD_BACK,
     LEAST_REPLICAS,
@@ -81,6 +87,13 @@ class _Case:
     """Why none of its variants may serve; None where one may."""
     trial: Trial
     """Its roll-out."""
+    sleep: Sleep
+    """Whether it sleeps."""
+
+    @property
+    def decided(self) -> bool:
+        """Something is chosen anew for it in this pass."""
+        return self.refusal is None and self.sleep.reason is None
 
 
 def plan_serving(
@@ -125,7 +138,7 @@ def plan_serving(
 
 
 def _control(snapshot: Snapshot, pools: tuple[Pool, ...], cases: Sequence[_Case]) -> dict[str, Decision]:
-    workloads = tuple(case.workload for case in cases if case.refusal is None)
+    workloads = tuple(case.workload for case in cases if case.decided)
     return {d.key: d for d in control(Fleet(snapshot.taken_at.timestamp(), pools, workloads))}
 
 
@@ -155,6 +168,8 @@ def _decide(
         return _stopped(case, snapshot, case.policy.stop)
     if case.refusal is not None:
         return _nothing(case, snapshot, case.refusal)
+    if case.sleep.reason is not None:
+        return _asleep(case, snapshot, case.sleep.reason)
     return _decision(case, snapshot, classes, capacity, decided[case.state.meta.key])
 
 
@@ -188,6 +203,7 @@ def _case(
         workload=at_least(workload, LEAST_REPLICAS) if trial.runs else workload,
         refusal=policy.stop or (None if eligible else _why_none(state, policy, missing, available)),
         trial=trial,
+        sleep=sleep(state, policy.mode, now),
     )
 
 
@@ -231,6 +247,8 @@ def _decision(
         available=case.available,
         hardware_class=placement.pool,
         replicas=placement.replicas,
+        holds_requests=case.sleep.possible,
+        led_to_waker=case.sleep.possible and not any(pod.ready and not pod.deleting for pod in state.pods),
         predicted_latency_ms=decided.latency_seconds * 1000.0 if decided.latency_seconds != float("inf") else None,
         rate=Rate(
             cost_usd_per_hour=spent.usd_per_hour,
@@ -298,6 +316,22 @@ def _stopped(case: _Case, snapshot: Snapshot, reason: Reason) -> ServingDecision
         conditions=stopped_conditions(state, snapshot, case.load, reason),
         events=_stop_events(state, reason),
         message=f"no replicas, requests fail: {reason.message}",
+    )
+
+
+def _asleep(case: _Case, snapshot: Snapshot, reason: Reason) -> ServingDecision:
+    """No replicas, and requests that come are held. The variant stays decided on: with it, it wakes."""
+    base = _stopped(case, snapshot, reason)
+    before = case.state.status.decision
+    slept = before is not None and before.replicas == 0 and reason.code in [r.code for r in before.reasons]
+    return base.model_copy(
+        update={
+            "holds_requests": True,
+            "led_to_waker": True,
+            "conditions": asleep_conditions(case.state, snapshot, case.load, reason),
+            "events": () if slept else (EventNote(reason="FallsAsleep", message=reason.message),),
+            "message": reason.message,
+        }
     )
 
 

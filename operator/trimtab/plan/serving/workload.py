@@ -204,7 +204,7 @@ def workload_of(
             late_share=load.late_share,
         ),
         settings=Settings(
-            min_replicas=_at_most(spec.min_replicas, policy),
+            min_replicas=_at_most(max(1, spec.min_replicas), policy),
             max_replicas=_at_most(spec.max_replicas, policy),
             fixed_replicas=_at_most(spec.replicas, policy) if spec.replicas is not None else None,
             prefer_accuracy=policy.prefer is Preference.ACCURACY,
