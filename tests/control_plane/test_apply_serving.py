@@ -1,12 +1,14 @@
 """Serving workloads and variants on a real apiserver."""
 
 import itertools
+import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.control_plane.applied import IMAGES, TORCH, World, config_of
 
+from trimtab.api.serving import LatenessSource
 from trimtab.apply.actuator import Actuator
 from trimtab.apply.settings import ApplySettings
 from trimtab.apply.triton import TritonControl
@@ -15,6 +17,7 @@ from trimtab.kube.paths import CONFIG_MAPS, DEPLOYMENTS, JOBS, OWN, PODS, SERVIC
 from trimtab.local.process import wait_until
 from trimtab.plan.decisions import Plan
 from trimtab.plan.planner import plan
+from trimtab.plan.serving_facts import LateShare, ServingMetrics
 from trimtab.plan.snapshot import WorkloadPod
 from trimtab.plan.variants import spec_hash
 
@@ -104,7 +107,7 @@ def test_a_model_is_served_by_a_deployment_a_service_and_the_active_version(serv
     status = serving.status("ServingWorkload", "digits")
     versions = {one["name"]: one["version"] for one in status["variants"]}
     assert versions == {"fp32": 1, "int8": 2}
-    assert active["data"] == {"version": str(versions[status["decision"]["variant"]])}
+    assert active["data"]["version"] == str(versions[status["decision"]["variant"]])
     assert [v["path"] for v in config_of(deployment)["variants"]] == [
         "/models/variants/fp32/model.onnx",
         "/models/variants/int8/model.onnx",
@@ -131,6 +134,25 @@ def test_another_variant_or_more_replicas_do_not_touch_the_pod_template(serving:
     assert deployment["spec"]["template"] == template
     assert serving.get(CONFIG_MAPS, "digits-active")["data"]["version"] == {"fp32": "1", "int8": "2"}[variant]
     assert serving.status("ServingWorkload", "digits").get("switches", 0) == switches + int(variant != before)
+
+
+def test_settings_that_running_servers_take_change_the_config_map_alone(serving: World) -> None:
+    before = serving.get(DEPLOYMENTS, deployment_name(serving))
+    triton: dict[str, Any] = {"maxBatchSize": 16, "queue": {"maxQueueSize": 100}, "warmup": {"requests": 2}}
+    serving.make("ServingWorkload", "digits", {**SERVING, "minReplicas": 2, "triton": triton})
+    assert serving.run().errors == {}
+    after = serving.get(DEPLOYMENTS, deployment_name(serving))
+    assert after["metadata"]["generation"] == before["metadata"]["generation"]
+    told = json.loads(serving.get(CONFIG_MAPS, "digits-active")["data"]["settings"])
+    assert told["modelConfig"]["max_batch_size"] == 16
+    assert told["modelConfig"]["dynamic_batching"]["default_queue_policy"]["max_queue_size"] == 100
+    assert told["warmup"] == {"requests": 2, "batch": 1}
+    cached = {**triton, "responseCache": {"size": "64Mi"}}
+    serving.make("ServingWorkload", "digits", {**SERVING, "minReplicas": 2, "triton": cached})
+    assert serving.run().errors == {}
+    replaced = serving.get(DEPLOYMENTS, deployment_name(serving))
+    assert config_of(replaced)["responseCacheBytes"] == 64 * 2**20
+    assert replaced["metadata"]["generation"] == before["metadata"]["generation"] + 1
 
 
 def test_a_new_artifact_changes_the_template_and_gets_the_next_version(serving: World) -> None:
@@ -282,6 +304,18 @@ def test_a_switch_that_fails_is_a_condition_and_one_event_and_what_serves_goes_o
     actuator.close()
     assert serving.run().errors == {}
     assert "Progressing" not in [c["type"] for c in serving.status("ServingWorkload", "digits")["conditions"]]
+
+
+def test_status_says_how_many_requests_were_late_and_how_that_is_known(serving: World) -> None:
+    snapshot = serving.snapshot()
+    (state,) = snapshot.serving
+    late = LateShare(share=0.012345, known_share=0.5, source=LatenessSource.SUMMARY)
+    metrics = ServingMetrics(requests_per_second=20, items_per_second=20, late=late, observed_at=snapshot.taken_at)
+    snapshot = snapshot.model_copy(update={"serving": (state.model_copy(update={"metrics": metrics}),)})
+    assert serving.actuator.apply(snapshot, plan(snapshot), {}, snapshot.taken_at).errors == {}
+    observed = serving.status("ServingWorkload", "digits")["observed"]
+    assert (observed["lateShare"], observed["lateShareKnown"]) == ("0.0123", "0.5")
+    assert observed["lateShareSource"] == "summary"
 
 
 def test_nothing_is_made_while_no_variant_is_ready(world: World) -> None:

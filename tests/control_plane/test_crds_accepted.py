@@ -57,7 +57,10 @@ def test_the_least_manifest_is_accepted_and_means_the_same_to_python(resources: 
         ("ServingWorkload", "maxReplicas", 10),
         ("ServingWorkload", "targets.latency.percentile", "p95"),
         ("ServingWorkload", "scaling.scaleDownStabilization", "5m"),
+        ("ServingWorkload", "scaling.loadWindow", "0s"),
         ("ServingWorkload", "triton.maxBatchSize", 32),
+        ("ServingWorkload", "triton.instances", 1),
+        ("ServingWorkload", "triton.logVerbose", 0),
         ("ModelVariant", "benchmark.batches", [1, 8, 32]),
         ("EfficiencyPolicy", "mode", "Enforce"),
         ("ClusterEfficiencyPolicy", "mode", "Enforce"),
@@ -71,6 +74,27 @@ def test_defaults_are_filled_in(resources: Resources, name: str, path: str, valu
     for step in path.split("."):
         found = found[step]
     assert found == value
+
+
+def test_every_setting_of_triton_is_accepted_and_filled_in(resources: Resources) -> None:
+    serving = manifest("ServingWorkload", name="full")
+    serving["spec"]["triton"] = {
+        "preferredBatchSizes": [4, 8],
+        "queue": {"priorityLevels": 2, "defaultPriority": 2, "allowTimeoutOverride": True, "timeoutAction": "Delay"},
+        "responseCache": {"size": "512Mi"},
+        "rateLimiter": {"resources": [{"name": "core", "perExecution": 1, "available": 2}]},
+        "warmup": {},
+    }
+    triton = resources.apply(serving)["spec"]["triton"]
+    assert triton["warmup"] == {"requests": 1, "batch": 1}
+    assert triton["queue"]["maxQueueSize"] == triton["queue"]["defaultTimeoutMicroseconds"] == 0
+    states = [{"input": "h", "output": "next"}]
+    controls = [{"kind": "Start", "input": "first"}, {"kind": "CorrelationId", "input": "who", "dataType": "UINT64"}]
+    serving["metadata"]["name"] = "recurrent"
+    serving["spec"]["triton"] = {"sequence": {"states": states, "controls": controls}, "preferredBatchSizes": [8]}
+    sequence = resources.apply(serving)["spec"]["triton"]["sequence"]
+    assert (sequence["strategy"], sequence["maxIdle"], sequence["maxCandidateSequences"]) == ("Oldest", "1m", 1024)
+    assert sequence["controls"][0] == {"kind": "Start", "input": "first", "dataType": "FP32"}
 
 
 def test_a_pod_template_is_kept_as_it_is(resources: Resources) -> None:

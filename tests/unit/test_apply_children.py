@@ -22,7 +22,7 @@ from trimtab.apply.settings import Images
 from trimtab.kube.errors import Invalid
 from trimtab.plan.decisions import ServingDecision, TrainingDecision, VariantDecision
 from trimtab_workloads.optimize.config import OptimizeConfig
-from trimtab_workloads.serve.config import ServeConfig
+from trimtab_workloads.serve.config import ServeConfig, Settings
 from trimtab_workloads.train.config import TrainConfig
 
 IMAGES = Images(train="train", optimize="optimize", serve="serve")
@@ -126,17 +126,42 @@ def test_the_optimize_runtime_can_read_its_configuration() -> None:
 
 def test_the_serve_runtime_can_read_its_configuration() -> None:
     triton = {"maxBatchSize": 16, "maxQueueDelayMicroseconds": 50, "instances": 2, "threads": 3}
-    _, _, deployment = serving(serving_decision(), triton=triton)
+    config_map, _, deployment = serving(serving_decision(), triton=triton)
     config = ServeConfig.model_validate_json(config_text(deployment))
     assert [(v.name, v.version, str(v.path)) for v in config.variants] == [
         ("fp32", 1, "/models/variants/fp32/model.onnx"),
         ("int8", 2, "/models/variants/int8/model.onnx"),
     ]
-    assert (config.max_batch_size, config.max_queue_delay_microseconds) == (16, 50)
-    assert (config.instances, config.threads) == (2, 3)
+    settings = Settings.model_validate_json(config_map["data"]["settings"])
+    sections = settings.model_config_sections
+    assert (sections["max_batch_size"], sections["dynamic_batching"]) == (16, {"max_queue_delay_microseconds": 50})
+    assert (sections["instance_group"][0]["count"], settings.threads) == (2, 3)
+    assert config.settings_file is not None
+    assert (config.settings_file.parent, config.settings_file.name) == (config.active_file.parent, "settings")
     mounts = {m["name"]: m for m in pod_of(deployment)["containers"][0]["volumeMounts"]}
     assert str(config.active_file.parent) == mounts["active"]["mountPath"]
     assert mounts["models"]["readOnly"] is True
+
+
+LIVE: list[dict[str, Any]] = [
+    {"maxBatchSize": 64}, {"preferredBatchSizes": [8]}, {"maxQueueDelayMicroseconds": 9}, {"instances": 3},
+    {"threads": 2}, {"warmup": {}}, {"logVerbose": 1}, {"queue": {"maxQueueSize": 5}}, {"sequence": {"maxIdle": "5s"}},
+]  # fmt: skip
+RATE_LIMITER = {"resources": [{"name": "core", "perExecution": 1, "available": 1}]}
+REPLACING: list[dict[str, Any]] = [
+    {"responseCache": {"size": "64Mi"}}, {"rateLimiter": RATE_LIMITER}, {"image": "own"},
+    {"sequence": {"states": [{"input": "h", "output": "next"}]}},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("triton", [*LIVE, *REPLACING], ids=str)
+def test_settings_that_a_running_server_takes_replace_no_pod(triton: dict[str, Any]) -> None:
+    config_map, _, deployment = serving(serving_decision(), triton=triton)
+    before_map, _, before = serving(serving_decision())
+    same = deployment["spec"]["template"] == before["spec"]["template"]
+    assert same is (triton in LIVE)
+    if same:
+        assert config_map["data"]["settings"] != before_map["data"]["settings"]
 
 
 def test_a_serving_pod_leaves_the_service_before_it_stops() -> None:

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from tests.unit.worlds import serving, serving_pod
 from trimtab.api.policy import Mode
 from trimtab.api.serving import VariantVersion
+from trimtab.api.triton import TritonSettings
+from trimtab.apply.children.triton_settings import settings_digest, settings_text
 from trimtab.apply.serving_apply import switch_targets
 from trimtab.apply.triton import backoff
 from trimtab.apply.triton_load import address, with_version
@@ -48,6 +50,32 @@ def test_only_running_pods_that_are_known_to_serve_something_else_are_switched()
     (target,) = switch_targets(serving(pods=pods), DECISION)
     assert (target.pod, target.ip, target.model, target.version) == ("old", "10.0.0.1", "digits", 2)
     assert switch_targets(serving(pods=pods), DECISION.model_copy(update={"variant": ""})) == []
+
+
+def test_settings_are_loaded_only_where_a_reload_is_enough() -> None:
+    wanted = TritonSettings(max_batch_size=8)
+    base, _, live = settings_digest(wanted).partition(".")
+
+    def pod(name: str, settings: str, version: int = 2) -> object:
+        return serving_pod(name).model_copy(
+            update={"loaded_version": version, "loaded_settings": settings, "ip": "10.0.0.1"}
+        )
+
+    pods = (
+        pod("right", f"{base}.{live}"),
+        pod("lags", f"{base}.older"),
+        pod("will-be-replaced", f"other.{live}"),
+        pod("does-not-say", ""),
+        pod("lags-and-other-version", f"{base}.older", version=1),
+        pod("only-other-version", f"other.{live}", version=1),
+    )
+    state = serving(pods=pods, triton={"maxBatchSize": 8})
+    found = {target.pod: target for target in switch_targets(state, DECISION)}
+    assert {name: bool(target.settings) for name, target in found.items()} == {
+        "lags": True, "lags-and-other-version": True, "only-other-version": False,
+    }  # fmt: skip
+    assert found["lags"].settings == settings_text(wanted)
+    assert {target.version for target in found.values()} == {2}
 
 
 def test_addresses() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trimtab.observe.triton import Server, TritonVersions, address, newest
+from trimtab.observe.triton import Loaded, Server, TritonVersions, address, newest
 
 
 def test_servers_that_cannot_be_asked_have_no_version() -> None:
@@ -15,8 +15,8 @@ def test_servers_that_cannot_be_asked_have_no_version() -> None:
         asked = TritonVersions(port=held.getsockname()[1], timeout_seconds=0.5, parallel=4)
         servers = [Server(f"127.0.0.{host}", "digits") for host in range(1, 9)]
         try:
-            assert asked.loaded(servers) == dict.fromkeys(servers)
-            assert asked.loaded(servers[:1]) == {servers[0]: None}
+            assert asked.loaded(servers) == dict.fromkeys(servers, Loaded())
+            assert asked.loaded(servers[:1]) == {servers[0]: Loaded()}
             assert asked.loaded([]) == {}
         finally:
             asked.close()
@@ -26,7 +26,7 @@ def test_a_server_that_accepts_and_never_answers_is_not_waited_for() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         asked = TritonVersions(port=silent.getsockname()[1], timeout_seconds=0.3)
         try:
-            assert asked.loaded([Server("127.0.0.1", "digits")]) == {Server("127.0.0.1", "digits"): None}
+            assert asked.loaded([Server("127.0.0.1", "digits")]) == {Server("127.0.0.1", "digits"): Loaded()}
         finally:
             asked.close()
 

@@ -66,7 +66,7 @@ def doomed(variants, tmp_path):
 
 
 @contextlib.contextmanager
-def serving(variants, tmp_path):
+def serving(variants, tmp_path, settings=None, **changes):
     http, grpc, metrics = processes.free_ports(3)
     active = tmp_path / "version"
     active.write_text("1\n")
@@ -85,7 +85,11 @@ def serving(variants, tmp_path):
         "grpcPort": grpc,
         "metricsPort": metrics,
         "workDirectory": str(tmp_path),
+        **changes,
     }
+    if settings is not None:
+        config["settingsFile"] = str(tmp_path / "settings")
+        (tmp_path / "settings").write_text(settings)
     regions = f"trimtab-triton-{grpc}-"
     # What a killed server left in /dev/shm must not stay.
     stale = Path("/dev/shm", f"{regions}left-behind")

@@ -20,6 +20,7 @@ from trimtab.api.schema import (
     ShortText,
     StatusModel,
 )
+from trimtab.api.triton import TritonSettings
 
 
 class Percentile(StrEnum):
@@ -60,21 +61,6 @@ class ServingTargets(ApiModel):
     """Accuracy floor: a variant below it is never served."""
 
 
-class TritonSettings(ApiModel):
-    """Settings of the Triton server."""
-
-    max_batch_size: Annotated[int, Field(ge=1, le=4096)] = 32
-    """Most items that the dynamic batcher puts into one execution."""
-    max_queue_delay_microseconds: Annotated[int, Field(ge=0, le=1_000_000)] = 0
-    """How long the batcher may wait for more requests."""
-    instances: Annotated[int, Field(ge=1, le=64)] = 1
-    """Model instances in one server."""
-    threads: Annotated[int, Field(ge=1, le=256)] = 1
-    """Intra-op threads of one instance."""
-    image: Annotated[str, Field(max_length=512)] = ""
-    """Image of the server; empty means the one that the operator was installed with."""
-
-
 class Scaling(ApiModel):
     """How eagerly the number of replicas follows the load. Up is always at once."""
 
@@ -112,6 +98,13 @@ class ServingWorkloadSpec(ApiModel):
             "has(self.fallback) ? self.fallback.replicas <= self.maxReplicas : true",
             "fallback.replicas must not be above maxReplicas",
             ".fallback.replicas",
+        ),
+        Cel(
+            "!has(self.triton.responseCache) || !isQuantity(string(self.triton.responseCache.size)) "
+            "|| !isQuantity(string(self.resources.memory)) || quantity(string(self.triton.responseCache.size))"
+            ".compareTo(quantity(string(self.resources.memory))) < 0",
+            "triton.responseCache.size must be less than resources.memory (1Gi unless set), which it is taken from",
+            ".triton.responseCache.size",
         ),
     )
 

@@ -8,6 +8,7 @@ from trimtab.api.hardware import HardwareClassSpec
 from trimtab.api.variant import Artifact
 from trimtab.apply.child_applier import ChildApplier
 from trimtab.apply.children.serving import PORTS, active_version, serving_children
+from trimtab.apply.children.triton_settings import settings_to_load
 from trimtab.apply.children.waker import awake_name, waker_children, waker_name
 from trimtab.apply.settings import Images
 from trimtab.apply.triton import SwitchTarget, TritonControl
@@ -17,15 +18,21 @@ from trimtab.plan.snapshot import ServingState
 
 
 def switch_targets(state: ServingState, decision: ServingDecision) -> list[SwitchTarget]:
-    """Pods that serve another version than they should. One that cannot be asked is left alone."""
+    """Pods that serve another version, or with other settings, than they should.
+
+    One that cannot be asked is left alone.
+    """
     version, candidate = active_version(decision), candidate_version(decision)
     if version is None:
         return []
     targets = []
     for pod in state.pods:
         wanted = candidate if candidate is not None and pod.name in decision.canary_pods else version
-        if pod.ip and not pod.deleting and pod.loaded_version is not None and pod.loaded_version != wanted:
-            targets.append(SwitchTarget(pod.name, pod.ip, state.spec.model, wanted))
+        if not pod.ip or pod.deleting or pod.loaded_version is None:
+            continue
+        settings = settings_to_load(pod.loaded_settings, state.spec.triton)
+        if pod.loaded_version != wanted or settings:
+            targets.append(SwitchTarget(pod.name, pod.ip, state.spec.model, wanted, settings))
     return targets
 
 

@@ -1,7 +1,7 @@
-"""Switches the version that running Triton servers serve, live.
+"""Switches the version that running Triton servers serve, and the settings that they serve it with, live.
 
-A load with another version policy keeps the old version serving until the new one is ready, and a load that fails
-leaves the old one in place. Nothing is ever unloaded: that would answer 404 to requests in between.
+A load with another version policy or other settings keeps the old version serving until the new one is ready, and a
+load that fails leaves the old one in place. Nothing is ever unloaded: that would answer 404 to requests in between.
 """
 
 import logging
@@ -22,12 +22,14 @@ _LONGEST_BACKOFF_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class SwitchTarget:
-    """A server that serves another version than it should."""
+    """A server that serves another version than it should, or with other settings."""
 
     pod: str
     ip: str
     model: str
     version: int
+    settings: str = ""
+    """Settings to load it with, as `children.triton_settings` writes them; empty keeps those that it has."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,8 @@ class TritonControl:
     def _load(self, target: SwitchTarget, now: datetime) -> None:
         error = ""
         try:
-            load_version(address(target.ip, self._port), target.model, target.version, self._load_timeout_seconds)
+            where = address(target.ip, self._port)
+            load_version(where, target.model, target.version, self._load_timeout_seconds, target.settings)
         except (InferenceServerException, OSError) as problem:
             error = f"{type(problem).__name__}: {problem}"
             logger.warning("pod %s cannot load version %d of %s: %s", target.pod, target.version, target.model, error)

@@ -37,7 +37,7 @@ from trimtab.observe.series import at_time, by_workload
 from trimtab.observe.serving_metrics import serving_metrics, serving_query
 from trimtab.observe.settings import ObserveSettings
 from trimtab.observe.training_metrics import training_metrics, training_query
-from trimtab.observe.triton import Server, TritonVersions
+from trimtab.observe.triton import Loaded, Server, TritonVersions
 from trimtab.plan.serving_facts import ServingMetrics
 from trimtab.plan.snapshot import CarbonState, HardwareState, MetricsHealth, ServingState, Snapshot, TrainingState
 from trimtab.tables import TableError
@@ -317,8 +317,7 @@ class Observer:
             one.model_copy(
                 update={
                     "pods": tuple(
-                        pod.model_copy(update={"loaded_version": versions.get((one.meta.key, pod.name))})
-                        for pod in one.pods
+                        pod.model_copy(update=_loaded(versions.get((one.meta.key, pod.name)))) for pod in one.pods
                     )
                 }
             )
@@ -346,3 +345,9 @@ class Observer:
 
     def _carbon_states(self, view: ClusterView, since: datetime, now: datetime) -> tuple[CarbonState, ...]:
         return self._carbon.states(cast(Iterable[KindFact], view.facts[CARBON_SOURCE.plural]), since, now)
+
+
+def _loaded(found: Loaded | None) -> dict[str, object]:
+    """What a pod's server said of itself, as its fields; nothing is known of one that was not asked."""
+    known = found or Loaded()
+    return {"loaded_version": known.version, "loaded_settings": known.settings}

@@ -1,4 +1,4 @@
-"""The edge to Triton: which version of its model each serving pod answers with."""
+"""The edge to Triton: which version of its model each serving pod answers with, and with which settings."""
 
 import re
 from collections.abc import Iterable
@@ -20,6 +20,16 @@ class Server:
     model: str
 
 
+@dataclass(frozen=True)
+class Loaded:
+    """What a server says of its model."""
+
+    version: int | None = None
+    """The version that answers; None when the server cannot be asked or none is ready."""
+    settings: str = ""
+    """Digests of the settings that it was loaded with; empty where the model does not say."""
+
+
 class TritonVersions:
     """Asks serving pods, several at a time. Connections are kept while their pod is asked for again."""
 
@@ -28,11 +38,11 @@ class TritonVersions:
         self._executor = ThreadPoolExecutor(max_workers=parallel, thread_name_prefix="triton")
         self._clients: dict[str, InferenceServerClient] = {}
 
-    def loaded(self, servers: Iterable[Server]) -> dict[Server, int | None]:
-        """The version that each server answers with; None for one that cannot be asked or has none ready."""
+    def loaded(self, servers: Iterable[Server]) -> dict[Server, Loaded]:
+        """What each server answers with."""
         asked = list(dict.fromkeys(servers))
         self._keep({server.ip for server in asked})
-        return dict(zip(asked, self._executor.map(self._version, asked), strict=True))
+        return dict(zip(asked, self._executor.map(self._ask, asked), strict=True))
 
     def close(self) -> None:
         """Close all connections and end the threads."""
@@ -45,13 +55,16 @@ class TritonVersions:
         for ip in ips - self._clients.keys():
             self._clients[ip] = InferenceServerClient(address(ip, self._port), channel_args=_CHANNEL)
 
-    def _version(self, server: Server) -> int | None:
+    def _ask(self, server: Server) -> Loaded:
+        client = self._clients[server.ip]
         try:
-            metadata = self._clients[server.ip].get_model_metadata(server.model, client_timeout=self._timeout_seconds)
+            metadata = client.get_model_metadata(server.model, client_timeout=self._timeout_seconds)
+            config = client.get_model_config(server.model, client_timeout=self._timeout_seconds).config
         except InferenceServerException:
             # Starting, stopping or unreachable: what it serves is not known, and the planner is told just that.
-            return None
-        return newest(metadata.versions)
+            return Loaded()
+        said = config.parameters["settings"].string_value if "settings" in config.parameters else ""
+        return Loaded(newest(metadata.versions), said)
 
 
 def newest(versions: Iterable[str]) -> int | None:

@@ -179,6 +179,8 @@ class WorkloadPod(Fact):
     exit_code: int | None = None
     loaded_version: int | None = None
     """Serving only: version of the Triton model that it serves; None when it could not be asked."""
+    loaded_settings: str = ""
+    """Serving only: digests of the settings that it serves with, `base.live`; empty when it does not say."""
 
 
 class TrainingMetrics(Fact):

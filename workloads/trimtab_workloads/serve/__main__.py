@@ -13,12 +13,13 @@ from trimtab_workloads.serve.config import ServeConfig
 def run(config: ServeConfig) -> int:
     """Replaces this process by tritonserver, so that it is the container's first process and gets its signals."""
     active = repository.active_version(config)
-    path = repository.build(config, active)
+    settings = repository.settings(config)
+    path = repository.build(config, active, settings)
     backends = triton.backend_directory(config.work_directory)
     triton.remove_stale_shared_memory(config)
-    arguments = triton.command(config, path, backends)
+    arguments = triton.command(config, settings, path, backends)
     log("serving", model=config.model, active_version=active, command=arguments)
-    os.execve(arguments[0], arguments, triton.environment(config, dict(os.environ)))
+    os.execve(arguments[0], arguments, triton.environment(config, settings, dict(os.environ)))
 
 
 if __name__ == "__main__":

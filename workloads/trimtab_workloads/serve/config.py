@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from pydantic import Field, model_validator
 
 from trimtab_workloads.common.config import WorkloadConfig
+
+DEFAULT_SECTIONS: dict[str, Any] = {
+    "max_batch_size": 32,
+    "dynamic_batching": {},
+    "instance_group": [{"count": 1, "kind": "KIND_AUTO"}],
+}
+"""One instance and a dynamic batcher that never waits."""
 
 
 class Variant(WorkloadConfig):
@@ -22,6 +29,39 @@ class Variant(WorkloadConfig):
     """Its .onnx file."""
 
 
+class State(WorkloadConfig):
+    """Two tensors through which a model hands its state from one step to the next."""
+
+    input: str = Field(min_length=1)
+    """Takes it."""
+    output: str = Field(min_length=1)
+    """Gives the next one."""
+
+
+class Warmup(WorkloadConfig):
+    """Inferences that an instance runs before it is ready."""
+
+    requests: int = Field(default=1, gt=0)
+    """How many."""
+    batch: int = Field(default=1, gt=0)
+    """Items in each."""
+
+
+class Settings(WorkloadConfig):
+    """What the operator changes while the server runs."""
+
+    digest: str = ""
+    """Names these settings."""
+    model_config_sections: dict[str, Any] = Field(default_factory=lambda: dict(DEFAULT_SECTIONS), alias="modelConfig")
+    """Sections of Triton's ModelConfig, in its JSON form."""
+    threads: int = Field(default=1, gt=0)
+    """Threads of one run."""
+    warmup: Warmup | None = None
+    """What an instance runs before it is ready."""
+    log_verbose: int = Field(default=0, ge=0)
+    """How much the server logs of its inner doings."""
+
+
 class ServeConfig(WorkloadConfig):
     """One server."""
 
@@ -31,14 +71,18 @@ class ServeConfig(WorkloadConfig):
     """What may be served."""
     active_file: Path
     """File that holds the version to start with, as a number."""
-    max_batch_size: int = Field(default=32, gt=0)
-    """Most samples that one run takes."""
-    max_queue_delay_microseconds: int = Field(default=0, ge=0)
-    """How long the batcher waits for more requests."""
-    instances: int = Field(default=1, gt=0)
-    """Copies of the model that run side by side."""
-    threads: int = Field(default=1, gt=0)
-    """Threads of one run."""
+    settings_file: Path | None = None
+    """File with the `Settings` to start with; without one they are those of the class."""
+    base: str = ""
+    """Digest of what is set here and not in the file: with the file's, it names what the server runs with."""
+    states: tuple[State, ...] = ()
+    """State of a recurrent model, kept by the server."""
+    controls: tuple[str, ...] = ()
+    """Inputs that Triton fills in for each step of a sequence."""
+    response_cache_bytes: int = Field(default=0, ge=0)
+    """Memory for answers that are given again; 0 means that none are kept."""
+    rate_limiter_resources: dict[str, int] = Field(default_factory=dict)
+    """What executions share, and how much of it this server has; empty means that nothing is limited."""
     exit_timeout_seconds: int = Field(default=20, ge=0)
     """How long Triton lets requests finish after SIGTERM."""
     max_connection_age_seconds: float = Field(default=3, gt=0)

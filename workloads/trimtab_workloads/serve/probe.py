@@ -2,21 +2,29 @@
 
 Triton calls a server live and a model ready though the process behind the model is dead and every request fails
 (triton-inference-server/server#8604, #7230); only an inference tells. Standard library only, so that it is light.
+
+What it sends is made from the model's own configuration. A server that is merely busy is alive: one whose queue is
+full, or that answers others while the probe waits.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
+import random
 import sys
+import urllib.error
 import urllib.request
+from typing import Any
 
-SHAPE = (1, 1, 8, 8)
 TIMEOUT_SECONDS = 4.0
+_BUSY = ("maximum queue size", "timeout expired")
+"""Of Triton's refusals, those that only a server with work in hand gives."""
 
 
 def probe(model: str, port: int, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
-    """Sends one blank image and looks at the answer.
+    """Sends one inference and looks at the answer.
 
     Args:
         model: Name of the model in Triton.
@@ -24,22 +32,73 @@ def probe(model: str, port: int, timeout_seconds: float = TIMEOUT_SECONDS) -> No
         timeout_seconds: How long to wait.
 
     Raises:
-        OSError: No answer, or one with an error status.
+        OSError: No answer while the server answered nobody else either, or one with an error status.
         ValueError: The answer is no inference.
     """
-    body = {"inputs": [{"name": "input", "shape": SHAPE, "datatype": "FP32", "data": [0.0] * 64}]}
-    request = urllib.request.Request(
-        f"http://127.0.0.1:{port}/v2/models/{model}/infer",
-        data=json.dumps(body).encode(),
-        headers={"Content-Type": "application/json"},
-    )
+    base = f"http://127.0.0.1:{port}/v2/models/{model}"
+    config = _call(f"{base}/config", None, timeout_seconds)
+    before = _executions(base, timeout_seconds)
+    try:
+        answer = _call(f"{base}/infer", inference(config), timeout_seconds)
+    except urllib.error.HTTPError as error:
+        said = error.read().decode(errors="replace")
+        if any(words in said for words in _BUSY):
+            return
+        raise OSError(f"{error.code}: {said[:300]}") from error
+    except OSError:
+        if _executions(base, timeout_seconds) > before:
+            return
+        raise
+    given = {it["name"] for it in answer.get("outputs", [])}
+    missing = sorted({it["name"] for it in config["output"]} - given)
+    if missing:
+        raise ValueError(f"the answer lacks the output {', '.join(missing)}")
+
+
+def inference(config: dict[str, Any]) -> dict[str, Any]:
+    """A request of one item for a model, as JSON of the KServe protocol.
+
+    Its values are drawn anew each time: the answer to the same request might come from the response cache.
+    """
+    batch = [1] if int(config.get("max_batch_size", 0)) > 0 else []
+    inputs = []
+    for it in config["input"]:
+        shape = [*batch, *(int(size) if int(size) > 0 else 1 for size in it["dims"])]
+        kind = it["data_type"].removeprefix("TYPE_")
+        kind = "BYTES" if kind == "STRING" else kind
+        inputs.append({"name": it["name"], "shape": shape, "datatype": kind, "data": [_value(kind)] * math.prod(shape)})
+    parameters: dict[str, Any] = {}
+    if "sequence_batching" in config:
+        parameters = {"sequence_id": random.getrandbits(62) + 1, "sequence_start": True, "sequence_end": True}
+    elif int(config.get("dynamic_batching", {}).get("priority_levels", 0)) > 0:
+        parameters = {"priority": 1}
+    return {"inputs": inputs, **({"parameters": parameters} if parameters else {})}
+
+
+def _value(kind: str) -> Any:
+    if kind.startswith("FP"):
+        return round(random.random(), 6)
+    if kind == "BYTES":
+        return f"{random.getrandbits(32):x}"
+    return bool(random.getrandbits(1)) if kind == "BOOL" else random.getrandbits(1)
+
+
+def _executions(base: str, timeout_seconds: float) -> int:
+    """Executions of all versions since the server started."""
+    stats = _call(f"{base}/stats", None, timeout_seconds)
+    return sum(int(one.get("execution_count", 0)) for one in stats.get("model_stats", []))
+
+
+def _call(url: str, body: dict[str, Any] | None, timeout_seconds: float) -> dict[str, Any]:
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, data=data, headers={"Content-Type": "application/json"})
     # No proxies: the server is in this pod.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with opener.open(request, timeout=timeout_seconds) as response:
         answer = json.load(response)
-    values = answer["outputs"][0]["data"] if answer.get("outputs") else []
-    if len(values) != 10:
-        raise ValueError(f"{len(values)} values instead of 10 logits")
+    if not isinstance(answer, dict):
+        raise ValueError(f"{url} answers with no object")
+    return answer
 
 
 def main() -> int:

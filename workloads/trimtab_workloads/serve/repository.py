@@ -6,16 +6,21 @@ import json
 import shutil
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
+
+from google.protobuf import json_format, text_format
+from pydantic import ValidationError
+from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 import trimtab_workloads
-from trimtab_workloads.common.config import ConfigError
+from trimtab_workloads.common.config import ConfigError, one_line
 from trimtab_workloads.common.log import log
-from trimtab_workloads.common.tensors import INPUT, OUTPUT
-from trimtab_workloads.serve.config import ServeConfig, Variant
+from trimtab_workloads.serve.config import ServeConfig, Settings, Variant
+from trimtab_workloads.serve.signature import Signature, read
 
 ARTIFACT = "model.onnx"
 # Variants are versions of one model, and the one that serves is chosen by policy: see `version_policy`.
-Configuration = dict[str, object]
+Configuration = dict[str, Any]
 
 
 def active_version(config: ServeConfig) -> int:
@@ -34,15 +39,31 @@ def active_version(config: ServeConfig) -> int:
     return int(text)
 
 
-def build(config: ServeConfig, active: int) -> Path:
+def settings(config: ServeConfig) -> Settings:
+    """The settings that the operator wants the server to start with.
+
+    Raises:
+        ConfigError: The file is missing, or holds something else.
+    """
+    if config.settings_file is None:
+        return Settings()
+    try:
+        return Settings.model_validate_json(config.settings_file.read_text())
+    except OSError as error:
+        raise ConfigError(f"settingsFile: cannot read {config.settings_file}: {error.strerror}") from error
+    except ValidationError as error:
+        raise ConfigError(f"settingsFile: {config.settings_file}: {one_line(error)}") from error
+
+
+def build(config: ServeConfig, active: int, chosen: Settings) -> Path:
     """Builds the repository anew; returns its path.
 
     The .onnx files are linked, not copied: a variant that is made again, or only after the server started, is read
     from the volume at its next load, without a restart.
 
     Raises:
-        ConfigError: The active variant's file is missing. Any other missing one is said in the log; loading it fails
-            until its file is there.
+        ConfigError: The active variant's file is missing or no model, or the settings are none that Triton knows. Any
+            other missing variant is said in the log; loading it fails until its file is there.
     """
     repository = config.work_directory / "models"
     shutil.rmtree(repository, ignore_errors=True)
@@ -56,7 +77,9 @@ def build(config: ServeConfig, active: int) -> Path:
         version.mkdir()
         (version / "model.py").write_text(backend)
         (version / ARTIFACT).symlink_to(variant.path.absolute())
-    (model / "config.pbtxt").write_text(to_pbtxt(model_configuration(config, active)))
+    (path,) = (variant.path for variant in config.variants if variant.version == active)
+    signature = read(path, [(state.input, state.output) for state in config.states], config.controls)
+    (model / "config.pbtxt").write_text(to_pbtxt(model_configuration(config, active, chosen, signature)))
     return repository
 
 
@@ -67,57 +90,42 @@ def _missing(variant: Variant, active: int) -> None:
     log("variant_missing", message=message)
 
 
-def model_configuration(config: ServeConfig, active: int) -> Configuration:
+def model_configuration(config: ServeConfig, active: int, chosen: Settings, signature: Signature) -> Configuration:
     """The model's configuration in the JSON form of Triton's ModelConfig message.
 
-    A switch is a load with this configuration, whose `version_policy` names another version.
+    A switch is a load with this configuration, whose `version_policy` names another version; other settings are a load
+    with other sections of it.
     """
+    states = [[state.input, state.output] for state in config.states]
     return {
         "name": config.model,
         "backend": "python",
-        "max_batch_size": config.max_batch_size,
-        "input": [{"name": INPUT, "data_type": "TYPE_FP32", "dims": [1, 8, 8]}],
-        "output": [{"name": OUTPUT, "data_type": "TYPE_FP32", "dims": [10]}],
+        "input": list(signature.inputs),
+        "output": list(signature.outputs),
         "version_policy": {"specific": {"versions": [active]}},
-        "dynamic_batching": {"max_queue_delay_microseconds": config.max_queue_delay_microseconds},
-        "instance_group": [{"kind": "KIND_CPU", "count": config.instances}],
+        **chosen.model_config_sections,
         "parameters": {
-            "threads": {"string_value": str(config.threads)},
+            "threads": {"string_value": str(chosen.threads)},
+            "warmup": {"string_value": _warmup(chosen)},
+            "settings": {"string_value": f"{config.base}.{chosen.digest}"},
+            "states": {"string_value": json.dumps(states)},
             "source_directory": {"string_value": str(Path(trimtab_workloads.__file__).parent.parent)},
         },
     }
 
 
+def _warmup(chosen: Settings) -> str:
+    # The operator writes the same text: a server that is reloaded with what it has is then not loaded anew.
+    return json.dumps(chosen.warmup.model_dump() if chosen.warmup else None, sort_keys=True)
+
+
 def to_pbtxt(configuration: Configuration) -> str:
-    """The configuration as protobuf text, for config.pbtxt; `parameters` is the message's only map field."""
-    return "\n".join(_lines(configuration)) + "\n"
+    """The configuration as protobuf text, for config.pbtxt.
 
-
-def _lines(message: Configuration) -> list[str]:
-    lines: list[str] = []
-    for key, value in message.items():
-        if key == "parameters" and isinstance(value, dict):
-            for name, item in value.items():
-                lines += [f"{key} {{", f'  key: "{name}"', "  value {", *_indent(_lines(item), 4), "  }", "}"]
-        elif isinstance(value, dict):
-            lines += [f"{key} {{", *_indent(_lines(value), 2), "}"]
-        elif isinstance(value, list):
-            for item in value:
-                if isinstance(item, dict):
-                    lines += [f"{key} {{", *_indent(_lines(item), 2), "}"]
-                else:
-                    lines.append(f"{key}: {_scalar(item)}")
-        else:
-            lines.append(f"{key}: {_scalar(value)}")
-    return lines
-
-
-def _indent(lines: list[str], spaces: int) -> list[str]:
-    return [" " * spaces + line for line in lines]
-
-
-def _scalar(value: object) -> str:
-    # Enum values (TYPE_FP32, KIND_CPU) are bare words in protobuf text; other strings are quoted as in JSON.
-    if isinstance(value, str) and not value.startswith(("TYPE_", "KIND_")):
-        return json.dumps(value)
-    return str(value)
+    Raises:
+        ConfigError: It is no ModelConfig: a section or a field that Triton does not know, or a value of another type.
+    """
+    try:
+        return text_format.MessageToString(json_format.ParseDict(configuration, ModelConfig()))
+    except json_format.ParseError as error:
+        raise ConfigError(f"settingsFile: modelConfig: {error}") from error

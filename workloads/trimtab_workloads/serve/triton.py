@@ -8,26 +8,39 @@ import sysconfig
 from importlib.util import find_spec
 from pathlib import Path
 
-from trimtab_workloads.serve.config import ServeConfig
+from trimtab_workloads.serve.config import ServeConfig, Settings
 
 # A batch is a few kilobytes. A container's /dev/shm has 64 MiB by default, and each instance takes a region, two while
 # versions are switched; they grow when they must.
 _SHARED_MEMORY_BYTES = 1 << 20
 _SHARED_MEMORY = Path("/dev/shm")
+_NVIDIA_IMAGE = Path("/opt/tritonserver")
 # The percentiles that a target may be set for, and more of the tail: they tell how much of an error budget is spent.
 _QUANTILES = "0.5:0.05,0.9:0.01,0.95:0.005,0.98:0.002,0.99:0.001,0.999:0.0005"
 
 
 def installation() -> Path:
-    """The folder of tritonserver in the wheel of nvidia-pytriton, found without importing that.
+    """The folder of tritonserver: that of NVIDIA's image, or of the wheel of nvidia-pytriton, found without importing
+    that.
 
     Raises:
-        FileNotFoundError: The wheel is not installed.
+        FileNotFoundError: There is neither.
     """
+    if (_NVIDIA_IMAGE / "bin/tritonserver").is_file():
+        return _NVIDIA_IMAGE
     found = find_spec("pytriton")
     if found is None or not found.submodule_search_locations:
-        raise FileNotFoundError("nvidia-pytriton is not installed; the serving image has it")
+        raise FileNotFoundError(
+            f"no tritonserver: neither {_NVIDIA_IMAGE} nor nvidia-pytriton is there; a serving image has one of them"
+        )
     return Path(found.submodule_search_locations[0]) / "tritonserver"
+
+
+def _stub(triton: Path) -> Path:
+    """The Python backend's stub for this Python: NVIDIA's image has one, for its own Python, beside the backend."""
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    of_version = triton / f"python_backend_stubs/{version}/triton_python_backend_stub"
+    return of_version if of_version.is_file() else triton / "backends/python/triton_python_backend_stub"
 
 
 def backend_directory(work_directory: Path) -> Path:
@@ -41,11 +54,10 @@ def backend_directory(work_directory: Path) -> Path:
     shutil.rmtree(backends, ignore_errors=True)
     python = backends / "python"
     python.mkdir(parents=True)
-    stub = f"python_backend_stubs/{sys.version_info.major}.{sys.version_info.minor}/triton_python_backend_stub"
     for target in (
         triton / "backends/python/libtriton_python.so",
         triton / "backends/python/triton_python_backend_utils.py",
-        triton / stub,
+        _stub(triton),
     ):
         (python / target.name).symlink_to(target)
     return backends
@@ -62,7 +74,7 @@ def remove_stale_shared_memory(config: ServeConfig) -> None:
         path.unlink(missing_ok=True)
 
 
-def command(config: ServeConfig, repository: Path, backends: Path) -> list[str]:
+def command(config: ServeConfig, settings: Settings, repository: Path, backends: Path) -> list[str]:
     """The command line of tritonserver."""
     triton = installation()
     return [
@@ -91,15 +103,28 @@ def command(config: ServeConfig, repository: Path, backends: Path) -> list[str]:
         # Triton has it for models that stream. 2.51 takes the setting, and has none.
         "--metrics-config=histogram_latencies=true",
         f"--metrics-config=summary_quantiles={_QUANTILES}",
-        "--log-verbose=0",
+        f"--log-verbose={settings.log_verbose}",
+        *_options(config),
     ]
 
 
-def environment(config: ServeConfig, inherited: dict[str, str]) -> dict[str, str]:
+def _options(config: ServeConfig) -> list[str]:
+    """What is off unless it is asked for: the cache of answers, and the rate limiter."""
+    options = []
+    if config.response_cache_bytes:
+        options.append(f"--cache-config=local,size={config.response_cache_bytes}")
+    if config.rate_limiter_resources:
+        options.append("--rate-limit=execution_count")
+        options += [f"--rate-limit-resource={name}:{n}" for name, n in sorted(config.rate_limiter_resources.items())]
+    return options
+
+
+def environment(config: ServeConfig, settings: Settings, inherited: dict[str, str]) -> dict[str, str]:
     """The environment of tritonserver: its stub must find this very Python, and libpython, wherever they are.
 
     Args:
         config: Of the server.
+        settings: Those that it starts with.
         inherited: The environment that this process has.
     """
     library = sysconfig.get_config_var("LIBDIR")
@@ -108,7 +133,7 @@ def environment(config: ServeConfig, inherited: dict[str, str]) -> dict[str, str
     return inherited | {
         "PATH": ":".join(paths),
         "LD_LIBRARY_PATH": ":".join(libraries),
-        "OMP_NUM_THREADS": str(config.threads),
+        "OMP_NUM_THREADS": str(settings.threads),
         "HOME": str(config.work_directory),
         "PYTHONDONTWRITEBYTECODE": "1",
     }

@@ -10,6 +10,7 @@ from trimtab.api.hardware import HardwareClassSpec
 from trimtab.api.variant import Artifact
 from trimtab.apply.children.names import Manifest, child_labels, object_meta, selector_labels, short_name, spec_hash
 from trimtab.apply.children.pods import claim_volume, resources, runtime_pod
+from trimtab.apply.children.triton_settings import base_digest, base_settings, settings_text
 from trimtab.apply.children.waker import waker_selector
 from trimtab.apply.settings import Images
 from trimtab.plan.decisions import ServingDecision
@@ -36,6 +37,7 @@ def active_version(decision: ServingDecision) -> int | None:
 
 def _config(state: ServingState, decision: ServingDecision, artifacts: Mapping[str, Artifact]) -> Manifest:
     triton, versions = state.spec.triton, {v.name: v.version for v in decision.versions}
+    # Nothing that a running server takes: the pods would be replaced for it.
     return {
         "model": state.spec.model,
         "variants": [
@@ -43,10 +45,9 @@ def _config(state: ServingState, decision: ServingDecision, artifacts: Mapping[s
             for name in sorted(decision.available)
         ],
         "activeFile": "/etc/trimtab/active/version",
-        "maxBatchSize": triton.max_batch_size,
-        "maxQueueDelayMicroseconds": triton.max_queue_delay_microseconds,
-        "instances": triton.instances,
-        "threads": triton.threads,
+        "settingsFile": "/etc/trimtab/active/settings",
+        "base": base_digest(triton),
+        **base_settings(triton),
         "exitTimeoutSeconds": _EXIT_SECONDS,
     }
 
@@ -85,7 +86,8 @@ def serving_children(
     hardware: HardwareClassSpec,
     images: Images,
 ) -> list[Manifest]:
-    """ConfigMap, Service and Deployment. The pod template depends on neither the variant in force nor the replicas.
+    """ConfigMap, Service and Deployment. The pod template depends on neither the variant in force, nor the replicas,
+    nor the settings that a running server takes.
 
     Args:
         state: The workload.
@@ -117,7 +119,7 @@ def serving_children(
             "apiVersion": "v1",
             "kind": "ConfigMap",
             "metadata": object_meta(state.meta, KIND, active_name, hardware_class),
-            "data": {"version": str(active_version(decision))},
+            "data": {"version": str(active_version(decision)), "settings": settings_text(state.spec.triton)},
         },
         {
             "apiVersion": "v1",
