@@ -1,83 +1,26 @@
-"""Budgets of money, carbon and energy that several jobs share: what is left of them, and what it is worth."""
+"""Budgets of money, carbon and energy that several jobs share: what a unit of each is worth."""
 
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from trimtab.plan.schedule.capacity import Capacity, Piece, Want
+from trimtab.plan.schedule.capacity import Capacity
 from trimtab.plan.schedule.fill import fill
+from trimtab.plan.schedule.prices import sample
 from trimtab.plan.schedule.problem import Budget, FloatArray
+from trimtab.plan.schedule.programme import RESOURCES, Bound
+from trimtab.plan.schedule.purses import limits, slots_of
 from trimtab.plan.schedule.respond import Asked, objective, rooms
-from trimtab.plan.schedule.tables import IntArray, Tables
+from trimtab.plan.schedule.tables import BoolArray, IntArray, Surcharge, Tables
 
-_ROUNDING = 1e-9
 _HALVINGS = 12
 """Steps to find the price of a budget, once it is bracketed."""
-_DEAREST = 40
-"""Doublings of the price of a budget before it counts as too small for all its work."""
-
-
-class Purses:
-    """What is left of each budget while jobs are placed."""
-
-    def __init__(self, tables: Tables, budgets: tuple[Budget, ...], keys: tuple[str, ...]) -> None:
-        self._tables = tables
-        self._left = np.array([_limits(budget) for budget in budgets]).reshape(-1, 3)
-        # Rounding may overrun a budget by a billionth; what is spent is rounded as well.
-        self._room = np.where(np.isfinite(self._left), np.abs(self._left) * _ROUNDING, 0.0)
-        self._of: list[list[int]] = [[] for _ in keys]
-        for index, budget in enumerate(budgets):
-            for row, key in enumerate(keys):
-                if key in budget.jobs:
-                    self._of[row].append(index)
-
-    def share(self, row: int, want: Want) -> float:
-        """The share of this spending that the budgets of a job still allow, at most 1."""
-        share = 1.0
-        if not self._of or not self._of[row]:
-            return share
-        needed = spending(self._tables, row, want)
-        for index in self._of[row]:
-            over = needed > self._left[index] + self._room[index]
-            if over.any():
-                share = min(share, float((np.maximum(self._left[index][over], 0.0) / needed[over]).min()))
-        return share
-
-    def pay(self, row: int, want: Want) -> None:
-        """Take a job's spending out of its budgets."""
-        if self._of and self._of[row]:
-            self._left[self._of[row]] -= spending(self._tables, row, want)
-
-    def pay_back(self, row: int, pieces: list[Piece]) -> None:
-        """Return a job's spending to its budgets."""
-        if self._of and self._of[row] and pieces:
-            self._left[self._of[row]] += spending(self._tables, row, _of_pieces(pieces))
-
-    def copy(self) -> FloatArray:
-        """What is left, to be put back later."""
-        return self._left.copy()
-
-    def put_back(self, left: FloatArray) -> None:
-        """Return to what was left at the time of a copy."""
-        self._left = left
-
-
-def _of_pieces(pieces: list[Piece]) -> Want:
-    flat = np.array(pieces, dtype=np.float64).reshape(-1, 4)
-    return Want(flat[:, 0].astype(np.int64), flat[:, 1].astype(np.int64), flat[:, 3] - flat[:, 2])
-
-
-def spending(tables: Tables, row: int, want: Want) -> FloatArray:
-    """Money (USD), carbon (gCO2e) and energy (kWh) of some hours of a job: (3)."""
-    pool, units = tables.pool[row, want.modes], tables.units[row, want.modes]
-    energy = want.hours * tables.kilowatts[row, want.modes]
-    held = want.hours * units
-    grams = energy * tables.grams_kwh[pool, want.slots] + held * tables.embodied[pool]
-    return np.array([float((held * tables.usd[pool, want.slots]).sum()), float(grams.sum()), float(energy.sum())])
-
-
-def _limits(budget: Budget) -> tuple[float, float, float]:
-    return budget.usd, budget.grams, budget.kilowatt_hours
+_CHEAPEST, _STEP, _DEAREST = 1e-3, 4.0, 14
+"""The first price that is tried, in the mean price that the jobs pay for what the budget counts; by how much each is
+dearer than the one before; and after how many the budget counts as too small for all its work.
+"""
+_ROUNDS = 3
+"""Times that the prices of several budgets are found, each with the others as they are."""
 
 
 @dataclass(frozen=True)
@@ -88,72 +31,130 @@ class BudgetPrices:
     """The problem with these prices in the objective of the jobs."""
     constant: float
     """What the budgets themselves are worth at these prices, US dollars: the dual value less this is the bound."""
-    grams: FloatArray
-    """(J) What a gram costs on top of its price, US dollars."""
+
+
+@dataclass(frozen=True)
+class _Priced:
+    """One resource of a budget, and the jobs that spend it."""
+
+    part: Asked
+    """Of many jobs a sample."""
+    weight: FloatArray
+    """How many jobs each of them stands for."""
+    rows: BoolArray
+    slots: BoolArray
+    resource: int
+    limit: float
+
+    def surcharge(self, price: float) -> Surcharge:
+        """What its jobs pay at a price."""
+        return Surcharge(self.rows, self.slots, **{RESOURCES[self.resource]: price})
 
 
 def price_budgets(tables: Tables, budgets: tuple[Budget, ...], keys: tuple[str, ...], asked: Asked) -> BudgetPrices:
     """The least price on each budget at which its jobs, each for itself, stay within it.
 
-    Budgets are priced one after another; one that cannot hold all its work at any price is left to the placing, which
-    cuts the work of those that come last.
+    Budgets are priced one after another, and where there are several again with the others priced. One that cannot
+    hold all its work at any price is left to the placing, which cuts the work of those that come last.
     """
-    constant, on_top = 0.0, np.zeros(tables.job_count)
+    priced = _priced(tables, budgets, keys, asked)
+    prices = [0.0] * len(priced)
+    for _ in range(_ROUNDS if len(priced) > 1 else 1):
+        before = list(prices)
+        for index, each in enumerate(priced):
+            others = tuple(
+                e.surcharge(p) for i, (e, p) in enumerate(zip(priced, prices, strict=True)) if p and i != index
+            )
+            prices[index] = _price(replace(tables, surcharges=others), each)
+        if prices == before:
+            break
+    charged = tuple(each.surcharge(price) for each, price in zip(priced, prices, strict=True) if price)
+    constant = sum(each.limit * price for each, price in zip(priced, prices, strict=True))
+    return BudgetPrices(replace(tables, surcharges=charged), constant)
+
+
+def bounds_of(tables: Tables, budgets: tuple[Budget, ...], keys: tuple[str, ...]) -> tuple[Bound, ...]:
+    """The budgets as rows of the linear programme."""
+    return tuple(
+        Bound(np.array([key in budget.jobs for key in keys]), slots_of(tables, budget), resource, limit, budget.cuts)
+        for budget in budgets
+        for resource, limit in enumerate(limits(budget))
+        if np.isfinite(limit)
+    )
+
+
+def _priced(tables: Tables, budgets: tuple[Budget, ...], keys: tuple[str, ...], asked: Asked) -> list[_Priced]:
     position = {row: index for index, row in enumerate(asked.rows.tolist())}
+    found = []
     for budget in budgets:
-        rows = [position[row] for row, key in enumerate(keys) if key in budget.jobs and row in position]
-        part = asked.pick(np.array(rows, dtype=np.int64))
-        for resource, limit in enumerate(_limits(budget)):
-            if not rows or not np.isfinite(limit):
-                continue
-            price = _price(tables, part, resource, limit)
-            if price > 0.0:
-                tables = _with(tables, part.rows, resource, price)
-                constant += price * limit
-                if resource == 1:
-                    on_top[part.rows] += price
-    return BudgetPrices(tables, constant, on_top)
+        mine = np.array([key in budget.jobs for key in keys], dtype=np.bool_)
+        part = asked.pick(
+            np.array([position[r] for r in np.flatnonzero(mine).tolist() if r in position], dtype=np.int64)
+        )
+        if not len(part.rows):
+            continue
+        slots = slots_of(tables, budget)
+        some, weight = sample(tables, part)
+        found += [
+            _Priced(some, weight, mine, slots, resource, limit)
+            for resource, limit in enumerate(limits(budget))
+            if np.isfinite(limit)
+        ]
+    return found
 
 
-def _with(tables: Tables, rows: IntArray, resource: int, price: float) -> Tables:
-    name = ("usd_weight", "usd_per_gram", "usd_per_kwh")[resource]
-    values = getattr(tables, name).copy()
-    values[rows] += price
-    return replace(tables, **{name: values})
-
-
-def _price(tables: Tables, part: Asked, resource: int, limit: float) -> float:
+def _price(tables: Tables, each: _Priced) -> float:
     """The least price of a resource at which its jobs together use no more than the limit; 0 where none is needed."""
 
     def used(price: float) -> float:
-        return float(_used(_with(tables, part.rows, resource, price), part)[resource])
+        charged = replace(tables, surcharges=(*tables.surcharges, each.surcharge(price)))
+        return _used(charged, each)
 
     now = used(0.0)
-    if now <= limit:
+    if now <= each.limit:
         return 0.0
-    money = float((tables.usd_weight[part.rows] * _used(tables, part)[0]).max(initial=0.0))
-    high = max(money, 1e-6) / max(now, 1e-12) * 1e-3
-    for _ in range(_DEAREST):
-        if used(high) <= limit:
-            break
-        high *= 2.0
-    else:
+    high = _worth(tables, each) / max(now, 1e-12) * _CHEAPEST
+    found = [(high, used(high))]
+    while found[-1][1] > each.limit and len(found) < _DEAREST:
+        high *= _STEP
+        found.append((high, used(high)))
+    if found[-1][1] > each.limit:
         return 0.0
-    low = 0.0
+    below = found[-2][0] if len(found) > 1 else 0.0
     for _ in range(_HALVINGS):
-        middle = (low + high) / 2.0
-        low, high = (low, middle) if used(middle) <= limit else (middle, high)
+        middle = (below + high) / 2.0
+        below, high = (below, middle) if used(middle) <= each.limit else (middle, high)
     return high
 
 
-def _used(tables: Tables, part: Asked) -> FloatArray:
-    """Money, carbon and energy of the jobs' cheapest plans together: (3)."""
-    capacity = Capacity(tables)
-    hours = rooms(tables, capacity, part.rows, tables.window(part.rows, part.deadline))
-    filled = fill(objective(tables, part.rows, None), hours, tables.rate[part.rows], part.work)
+def _plan(tables: Tables, part: Asked) -> tuple[IntArray, IntArray, IntArray, FloatArray, FloatArray]:
+    """The jobs' cheapest plans: position, mode, slot, hours and objective of each entry."""
+    hours = rooms(tables, Capacity(tables), part.rows, tables.window(part.rows, part.deadline))
+    cost = objective(tables, part.rows, None)
+    filled = fill(cost, hours, tables.rate[part.rows], part.work)
     job, slot, step = np.nonzero(filled.hours > 0.0)
-    row, mode, run = part.rows[job], filled.mode[job, slot, step], filled.hours[job, slot, step]
+    mode, run = filled.mode[job, slot, step], filled.hours[job, slot, step]
+    return job, mode, slot, run, cost[job, mode, slot] * run
+
+
+def _worth(tables: Tables, each: _Priced) -> float:
+    """The objective of the jobs' cheapest plans together, US dollars."""
+    job, _, _, _, value = _plan(tables, each.part)
+    return max(float((value * each.weight[job]).sum()), 1e-6)
+
+
+def _used(tables: Tables, each: _Priced) -> float:
+    """What the jobs' cheapest plans use of the resource together, in the slots of the budget."""
+    job, mode, slot, run, _ = _plan(tables, each.part)
+    counted = each.slots[slot]
+    job, mode, slot, run = job[counted], mode[counted], slot[counted], run[counted]
+    row = each.part.rows[job]
     pool = tables.pool[row, mode]
     held, energy = run * tables.units[row, mode], run * tables.kilowatts[row, mode]
-    grams = energy * tables.grams_kwh[pool, slot] + held * tables.embodied[pool]
-    return np.array([(held * tables.usd[pool, slot]).sum(), grams.sum(), energy.sum()])
+    if each.resource == 0:
+        use = held * tables.usd[pool, slot]
+    elif each.resource == 1:
+        use = energy * tables.grams_kwh[pool, slot] + held * tables.embodied[pool]
+    else:
+        use = energy
+    return float((use * each.weight[job]).sum())

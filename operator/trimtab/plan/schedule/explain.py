@@ -72,6 +72,8 @@ def explain(
         options: list[tuple[float, str]] = []
         if reason == "Capacity" and saved > 0.0:
             options.append((-saved, "with all capacity free"))
+        elif reason == "Budget" and saved > 0.0 and row in placement.put_off:
+            options.append((-saved, "without the budget"))
         else:
             if abs(at_once.finish[index] - outcome.finish[index]) > 1e-6 and math.isfinite(at_once.more_usd[index]):
                 when = f"run at once, done by hour {at_once.finish[index]:.3g}"
@@ -97,7 +99,7 @@ def _reasons(
     rows = asked.rows
     scale = np.maximum(np.abs(outcome.value), 1e-12)
     displaced = np.isin(rows, np.array(sorted(placement.displaced), dtype=np.int64))
-    cut = np.isin(rows, np.array(sorted(placement.cut), dtype=np.int64))
+    cut = np.isin(rows, np.array(sorted(placement.cut | placement.put_off), dtype=np.int64))
     impossible = alone.short > 0.0
     missed = outcome.missed > 0.0
     dearer = (outcome.value > alone.value + _SAME * scale) & (displaced | (tables.switch[rows] <= 0.0))

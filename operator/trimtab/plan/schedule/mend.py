@@ -95,12 +95,12 @@ def pull_forward(placing: Placing, asked: Asked, which: IntArray) -> None:
         row = int(asked.rows[position])
         if row in placing.placement.cut:
             continue
-        before = (lateness(placing, row), _value(placing, row))
+        before, over = (lateness(placing, row), _value(placing, row)), placing.purses.overrun()
         undo: Snapshot = placing.snapshot([row])
         placing.release([row])
         placing.place(asked.pick(np.array([position])))
         after = (lateness(placing, row), _value(placing, row))
-        later = after[0] > before[0] + _BETTER
+        later = after[0] > before[0] + _BETTER or placing.purses.overrun() > over + _BETTER
         sooner = after[0] < before[0] - _BETTER
         if later or (not sooner and after[1] >= before[1] * (1.0 - _BETTER)):
             placing.restore(undo)

@@ -1,15 +1,16 @@
 """Places the jobs one after another into what is left of the pools: whatever the prices were, capacity holds."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from trimtab.plan.schedule.budgets import Purses
 from trimtab.plan.schedule.capacity import Capacity, Piece, Want
 from trimtab.plan.schedule.fill import TOLERANCE
-from trimtab.plan.schedule.problem import Budget, FloatArray
-from trimtab.plan.schedule.respond import Asked, respond
+from trimtab.plan.schedule.problem import Budget, FloatArray, Overrun
+from trimtab.plan.schedule.purses import Purses
+from trimtab.plan.schedule.respond import Asked, Responses, respond
 from trimtab.plan.schedule.tables import BoolArray, IntArray, Tables
+from trimtab.plan.schedule.within import within_budgets
 
 _TOGETHER = 64
 """Jobs that choose at the same time. The later of them may find the place taken, and choose again."""
@@ -36,6 +37,10 @@ class Placement:
     """Jobs that found the place of their first choice taken."""
     cut: set[int] = field(default_factory=set)
     """Jobs whose budget does not suffice."""
+    put_off: set[int] = field(default_factory=set)
+    """Jobs that spend less in the time of a budget than they would without it."""
+    overruns: tuple[Overrun, ...] = ()
+    """Of the budgets that do not cut work."""
 
     @staticmethod
     def empty(tables: Tables) -> "Placement":
@@ -81,6 +86,8 @@ class Placing:
     purses: Purses
     unit_price: FloatArray | None
     placement: Placement
+    hints: dict[int, FloatArray] = field(default_factory=dict)
+    """(T) Hours in which some jobs are within their budgets, what their starts cost left out."""
 
     @staticmethod
     def begin(
@@ -146,7 +153,11 @@ class Placing:
             if level is not None and self.tables.priority[row] < level:
                 left.append(position)
                 continue
-            want = answers.wants[position]
+            want, window = answers.wants[position], answers.windows[position]
+            short, missed = float(answers.short[position]), bool(answers.missed[position])
+            if self.purses.short(row, want):
+                one = within_budgets(self, group.pick(np.array([position])), _one(answers, position), one_mode)
+                want, window, short, missed = one.wants[0], one.windows[0], float(one.short[0]), bool(one.missed[0])
             share = self.purses.share(row, want)
             if share < 1.0:
                 # The budget allows less: the cheapest of the work, never more than that share of it.
@@ -156,17 +167,17 @@ class Placing:
                 if share > _NOTHING_LEFT:
                     left.append(position)
                 continue
-            pieces = self.capacity.claim(row, want, answers.windows[position])
+            pieces = self.capacity.claim(row, want, window)
             if pieces is None:
                 left.append(position)
                 level = int(self.tables.priority[row])
                 self.placement.displaced.add(row)
                 if group.busy is not None and want.starts is None:
-                    work[position] -= self._some(row, want, answers.windows[position], group.busy[position])
+                    work[position] -= self._some(row, want, window, group.busy[position])
                 continue
             self._keep(row, want, pieces)
-            self.placement.short[row] += answers.short[position]
-            self.placement.missed[row] = bool(answers.missed[position])
+            self.placement.short[row] += short
+            self.placement.missed[row] = missed
         busy = None if group.busy is None else group.busy[left]
         return Asked(group.rows[left], work[left], group.deadline[left], busy)
 
@@ -185,14 +196,21 @@ class Placing:
         had = self.placement.pieces[row]
         self.placement.pieces[row] = sorted([*had, *pieces], key=lambda piece: piece[2]) if had else pieces
 
-    def take(self, order: Asked, first: dict[int, Want]) -> Asked:
-        """Let the jobs take what the linear programme gave them; returns those for whom it does not fit."""
+    def take(self, order: Asked, first: dict[int, Want], *, overrun: bool = False) -> Asked:
+        """Let the jobs take what the linear programme gave them; returns those for whom it does not fit.
+
+        Args:
+            order: The jobs.
+            first: What it gave them.
+            overrun: It found no way within the budgets that do not cut: what it gave overruns them least.
+        """
         windows = self.tables.window(order.rows, order.deadline)
         left = []
         for position, row in enumerate(order.rows.tolist()):
-            want = first.get(row)
-            pieces = None
-            if want is not None and self.purses.share(row, want) >= 1.0:
+            want, pieces = first.get(row), None
+            if want is not None and self.tables.switch[row] > 0.0:
+                want = self._joined(order.pick(np.array([position])), want)
+            if want is not None and self._payable(row, want, overrun=overrun):
                 pieces = self.capacity.claim(row, want, windows[position])
             if want is None or pieces is None:
                 left.append(position)
@@ -200,3 +218,22 @@ class Placing:
                 continue
             self._keep(row, want, pieces)
         return order.pick(np.array(left, dtype=np.int64))
+
+    def _payable(self, row: int, want: Want, *, overrun: bool) -> bool:
+        return self.purses.share(row, want) >= 1.0 and (overrun or not self.purses.short(row, want))
+
+    def _joined(self, one: Asked, want: Want) -> Want | None:
+        """The best plan of a job within the hours of a wish that leaves out what starts cost; None where none is."""
+        row, most = int(one.rows[0]), np.zeros(self.tables.slot_count)
+        np.add.at(most, want.slots, want.hours)
+        most[most > 0.0] += self.tables.switch[row]
+        self.hints[row] = most
+        asked = Asked(one.rows, one.work, one.deadline, most=most[None, :])
+        answer = respond(replace(self.tables, surcharges=()), self.capacity, asked, self.unit_price)
+        return None if answer.missed[0] else answer.wants[0]
+
+
+def _one(answers: Responses, position: int) -> Responses:
+    """The answer of one of them."""
+    at = slice(position, position + 1)
+    return Responses(answers.wants[at], answers.windows[at], answers.short[at], answers.missed[at])

@@ -105,18 +105,18 @@ def overloaded(tables: Tables, load: FloatArray) -> bool:
     return bool((load > supply(tables) * (1.0 + 1e-9) + 1e-9).any())
 
 
-def sample(tables: Tables, asked: Asked) -> tuple[Asked, FloatArray]:
+def sample(tables: Tables, asked: Asked, most: int = _SAMPLE) -> tuple[Asked, FloatArray]:
     """Every so-manieth job in order of size, and how many each of them stands for, by size."""
     count = len(asked.rows)
-    if count <= _SAMPLE:
+    if count <= most:
         return asked, np.ones(count)
     fastest = np.maximum(tables.rate[asked.rows].max(axis=1), 1e-12)
     size = asked.work / fastest * tables.units[asked.rows].max(axis=1)
     order = np.argsort(-size, kind="stable")
-    step = count / _SAMPLE
+    step = count / most
     group = (np.arange(count) / step).astype(np.int64)
-    total = np.bincount(group, size[order], _SAMPLE)
-    first: IntArray = order[np.minimum((np.arange(_SAMPLE) * step + step / 2).astype(np.int64), count - 1)]
+    total = np.bincount(group, size[order], most)
+    first: IntArray = order[np.minimum((np.arange(most) * step + step / 2).astype(np.int64), count - 1)]
     return asked.pick(first), total / np.maximum(size[first], 1e-12)
 
 

@@ -73,7 +73,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Budget:
-    """A bound on what some jobs may spend together within the horizon."""
+    """A bound on what some jobs may spend together within a stretch of the horizon."""
 
     jobs: frozenset[str]
     """Keys of the jobs."""
@@ -83,6 +83,15 @@ class Budget:
     """Most carbon (gCO2e)."""
     kilowatt_hours: float = math.inf
     """Most energy (kWh)."""
+    name: str = ""
+    """For messages."""
+    from_hours: float = 0.0
+    """Where the stretch begins: an edge of the slots. What is spent outside of it does not count."""
+    until_hours: float = math.inf
+    """Where it ends: an edge of the slots, or at or beyond the last."""
+    cuts: bool = True
+    """Work for which it does not suffice is left undone. False: deadlines go before it, so that it is kept wherever
+    work can be put off, and what is spent beyond it is said."""
 
 
 @dataclass(frozen=True)
@@ -132,6 +141,20 @@ class JobSchedule:
 
 
 @dataclass(frozen=True)
+class Overrun:
+    """A budget that cannot hold by any means that the schedule has."""
+
+    budget: int
+    """Index into the problem's budgets."""
+    usd: float = 0.0
+    """By how much more money is planned than it has (US dollars)."""
+    grams: float = 0.0
+    """The same of carbon (gCO2e)."""
+    kilowatt_hours: float = 0.0
+    """The same of energy (kWh)."""
+
+
+@dataclass(frozen=True)
 class Schedule:
     """The answer: a plan for each job, in the order of the problem's jobs."""
 
@@ -143,3 +166,5 @@ class Schedule:
     objective_usd: float = 0.0
     """Money, carbon at its price and delay at its worth, of all that finishes. How far it is above the bound says how
     far from the best this may be."""
+    overruns: tuple[Overrun, ...] = ()
+    """Of the budgets that do not cut work: those that deadlines force it to overrun."""

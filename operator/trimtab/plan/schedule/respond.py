@@ -27,22 +27,25 @@ class Asked:
     """Hours; at most the horizon."""
     busy: BoolArray | None = None
     """(n, T) Slots in which a job has what it will have; None where no job has any."""
+    most: FloatArray | None = None
+    """(n, T) Hours of each slot in which a job may run at most; None where nothing but its window bounds them."""
 
     def window(self, tables: Tables) -> FloatArray:
         """Hours of each slot in which each job may run, (n, T)."""
         window = tables.window(self.rows, self.deadline)
         if self.busy is not None:
             window[self.busy] = 0.0
-        return window
+        return window if self.most is None else np.minimum(window, self.most)
 
     def pick(self, which: IntArray | BoolArray) -> "Asked":
         """Some of them."""
         busy = None if self.busy is None else self.busy[which]
-        return Asked(self.rows[which], self.work[which], self.deadline[which], busy)
+        most = None if self.most is None else self.most[which]
+        return Asked(self.rows[which], self.work[which], self.deadline[which], busy, most)
 
     def by(self, deadline: FloatArray) -> "Asked":
         """The same work by other deadlines."""
-        return Asked(self.rows, self.work, deadline, self.busy)
+        return Asked(self.rows, self.work, deadline, self.busy, self.most)
 
     def then(self, other: "Asked") -> "Asked":
         """These, and others after them."""

@@ -1,21 +1,21 @@
 """Solves the scheduling problem: a plan for each job, and a bound that says how far from the best it may be."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from trimtab.plan.schedule.bound import lower_bound
-from trimtab.plan.schedule.budgets import price_budgets
-from trimtab.plan.schedule.capacity import Piece, Want
+from trimtab.plan.schedule.capacity import Piece
 from trimtab.plan.schedule.explain import Explanation, Outcome, explain
 from trimtab.plan.schedule.mend import lateness, make_room, pull_forward
 from trimtab.plan.schedule.place import Placement, Placing, many, urgency
-from trimtab.plan.schedule.prices import Market, demand, overloaded, subgradient_prices
+from trimtab.plan.schedule.prices import Market, demand
 from trimtab.plan.schedule.problem import FloatArray, JobSchedule, Schedule, SchedulingProblem, SlotRun
-from trimtab.plan.schedule.programme import MOST_COLUMNS, Solution, columns, solve_programme
 from trimtab.plan.schedule.respond import Asked
+from trimtab.plan.schedule.steer import Steered, steer
 from trimtab.plan.schedule.tables import IntArray, Tables, build_tables
+from trimtab.plan.schedule.within import any_overrun, note_budgets
 
 _REPLACINGS = 4
 """Times that all jobs are placed anew because one missed a deadline that it could keep."""
@@ -23,6 +23,12 @@ _PLACEMENTS = 1200
 """Jobs that are placed anew for that, all times together: many jobs are placed once."""
 _SECOND_CHOICES = 16
 """Jobs that choose once more when all have their place."""
+_SECOND_CHOICES_OF_BUDGETS = 200
+"""The same where a budget made jobs choose otherwise than they would have."""
+_WORTH_A_PRICE = 1.001
+"""Of a placing by prices of budgets over one in the order of the jobs: it has to cost less by a thousandth."""
+_SHARES = (0.95, 0.85)
+"""Of budgets that are given out, one after the other, where starts and whole gangs need more than was planned with."""
 _ROUNDING_SHARE = 1e-7
 _ROUNDING_HOURS = 1e-7
 _NONE = Explanation()
@@ -37,88 +43,124 @@ def solve(problem: SchedulingProblem) -> Schedule:
     Raises:
         ValueError: A series of a pool does not fit the slots.
     """
+    if any(not budget.cuts for budget in problem.budgets):
+        # Budgets that hold without anybody's doing change nothing.
+        free = solve(replace(problem, budgets=tuple(budget for budget in problem.budgets if budget.cuts)))
+        if not any_overrun(problem, free):
+            return free
     tables = build_tables(problem)
     keys = tuple(job.key for job in problem.jobs)
     order = urgency(tables)
     order = order[(tables.work[order] > 0.0) & tables.valid[order].any(axis=1)]
     asked = Asked(order, tables.work[order], tables.deadline[order])
     if not len(order):
-        return _schedule(problem, tables, Placement.empty(tables), asked, _Steered(tables, None, {}, 0.0), None)
-    steered, alone = _steer(problem, tables, keys, asked)
-    placement = _place_all(problem, steered, keys, asked, alone)
-    return _schedule(problem, tables, placement, asked, steered, alone)
-
-
-@dataclass(frozen=True)
-class _Steered:
-    """The prices that steer the jobs."""
-
-    tables: Tables
-    """The problem, budgets priced in."""
-    unit_price: FloatArray | None
-    """(P, T) Price of capacity."""
-    first: dict[int, Want]
-    """What some jobs try first."""
-    budgets_usd: float
-    """What the budgets are worth at their prices."""
-
-
-def _steer(problem: SchedulingProblem, tables: Tables, keys: tuple[str, ...], asked: Asked) -> tuple[_Steered, Market]:
-    """Find the prices; also what each job would do had it all the capacity for itself."""
-    worth = 0.0
+        return _schedule(problem, tables, Placement.empty(tables), asked, Steered(tables, None, {}, 0.0, tables), None)
+    steered, alone = steer(problem, tables, keys, asked)
+    placing = _place_all(problem, steered, keys, asked, alone)
+    for share in _SHARES if steered.put_off and not steered.overruns else ():
+        if not placing.purses.overruns():
+            break
+        other = steer(problem, tables, keys, asked, share)[0]
+        again = _place_all(problem, other, keys, asked, alone)
+        if _badness(again, asked, _possible(asked, alone)) < _badness(placing, asked, _possible(asked, alone)):
+            steered, placing = other, again
     if problem.budgets:
-        priced = price_budgets(tables, problem.budgets, keys, asked)
-        tables, worth = priced.tables, priced.constant
-    alone = demand(tables, asked, None)
-    # A job that cannot even start in time is as impossible as one whose window has no room for its work.
-    too_late = tables.quickest(asked.rows) > asked.deadline + _ROUNDING_HOURS
-    alone = replace(alone, short=np.where(too_late, np.maximum(alone.short, 1e-6 * asked.work), alone.short))
-    if not overloaded(tables, alone.load):
-        return _Steered(tables, None, {}, worth), alone
-    guide = _guide(tables, asked, alone.short)
-    return _Steered(tables, guide.unit_price, guide.wants, worth), alone
+        note_budgets(placing, asked)
+        alone = demand(tables, asked, None) if steered.tables.surcharges else alone
+    return _schedule(problem, tables, placing.placement, asked, steered, alone)
 
 
 def _place_all(
-    problem: SchedulingProblem, steered: _Steered, keys: tuple[str, ...], asked: Asked, alone: Market
-) -> Placement:
+    problem: SchedulingProblem, steered: Steered, keys: tuple[str, ...], asked: Asked, alone: Market
+) -> Placing:
+    """Place the jobs, and let some choose once more when all have their place."""
+    possible = _possible(asked, alone)
+    found = _placed(problem, steered, steered.tables, keys, asked, possible)
+    if steered.put_off:
+        # Prices of budgets say who saves best; without them who comes first has all of it, and nobody a part.
+        in_order = replace(steered, first={})
+        plain = _placed(problem, in_order, steered.plain, keys, asked, possible)
+        if _badness(plain, asked, possible) <= _badness(found, asked, possible, _WORTH_A_PRICE):
+            found = plain
+    late = sum(lateness(found, row) for row in possible if row not in found.placement.cut)
+    if late > 0.0:
+        make_room(found, asked, possible)
+    if steered.unit_price is not None:
+        pull_forward(found, asked, _regret(steered.tables, asked, alone, found.placement))
+    if steered.put_off:
+        # A price at which all jobs together stay within a budget may leave some of it: who saves most has it.
+        found.tables, found.unit_price = steered.plain, None
+        pull_forward(found, asked, _put_off(steered.plain, asked, found))
+    return found
+
+
+def _possible(asked: Asked, alone: Market) -> set[int]:
+    """The jobs that could meet their deadlines, had they all the capacity."""
+    return {row for row, short in zip(asked.rows.tolist(), alone.short.tolist(), strict=True) if short <= 0.0}
+
+
+def _badness(placing: Placing, asked: Asked, possible: set[int], weight: float = 1.0) -> tuple[float, float, float]:
+    """What two placings are compared by: lateness, overruns of budgets, and the objective, rounded."""
+    late = sum(lateness(placing, row) for row in possible if row not in placing.placement.cut)
+    tables = replace(placing.tables, surcharges=())
+    value = float(_value(tables, asked, placing.placement).sum())
+    return round(late, 6), round(placing.purses.overrun(), 9), weight * value
+
+
+def _placed(
+    problem: SchedulingProblem,
+    steered: Steered,
+    tables: Tables,
+    keys: tuple[str, ...],
+    asked: Asked,
+    possible: set[int],
+) -> Placing:
     """Place the jobs; where one misses a deadline that it could keep, again, with it ahead of its equals.
 
     The search by moving what went wrong to the front is D. E. Joslin and D. P. Clements, "Squeaky Wheel Optimization"
     (Journal of Artificial Intelligence Research, 1999).
     """
-    tables = steered.tables
-    possible = {row for row, short in zip(asked.rows.tolist(), alone.short.tolist(), strict=True) if short <= 0.0}
-    best: tuple[float, Placing] | None = None
+    best: tuple[tuple[float, float], Placing] | None = None
     blame = np.zeros(tables.job_count)
     attempts = 1 + min(_REPLACINGS, _PLACEMENTS // len(asked.rows))
     for _ in range(attempts):
         order = asked.pick(np.lexsort((np.arange(len(asked.rows)), -blame[asked.rows], -tables.priority[asked.rows])))
         placing = Placing.begin(tables, steered.unit_price, problem.budgets, keys)
         if steered.first and not blame.any():
-            order = placing.take(order, steered.first)
+            order = placing.take(order, steered.first, overrun=steered.overruns)
         placing.place(many(tables, order))
         late = {row: lateness(placing, row) for row in possible if row not in placing.placement.cut}
-        total = sum(late.values())
+        total = sum(late.values()), placing.purses.overrun()
         if best is None or total < best[0]:
             best = total, placing
-        if total <= 0.0:
+        if total <= (0.0, 0.0):
             break
+        over = placing.purses.overdrawn()
         for row, hours in late.items():
-            blame[row] += hours > 0.0
+            blame[row] += hours > 0.0 or row in over
     assert best is not None
-    if best[0] > 0.0:
-        make_room(best[1], asked, possible)
-    if steered.unit_price is not None:
-        pull_forward(best[1], asked, _regret(steered.tables, asked, alone, best[1].placement))
-    return best[1].placement
+    return best[1]
+
+
+def _put_off(tables: Tables, asked: Asked, placing: Placing) -> IntArray:
+    """Positions of the jobs of budgets that would cost less without them, by priority, then by what they would save."""
+    mine = np.array([bool(placing.purses.of(row)) for row in asked.rows.tolist()], dtype=np.bool_)
+    which = np.flatnonzero(mine)
+    more = _value(tables, asked, placing.placement)[which] - demand(tables, asked.pick(which), None).value
+    order = np.lexsort((-more, -tables.priority[asked.rows[which]]))
+    return np.asarray(which[order[more[order] > 0.0]][:_SECOND_CHOICES_OF_BUDGETS])
+
+
+def _value(tables: Tables, asked: Asked, placement: Placement) -> FloatArray:
+    """The objective of each of the asked jobs, US dollars."""
+    usd, grams, _ = spent(tables, placement.pieces)
+    finish = np.array([pieces[-1][3] if pieces else 0.0 for pieces in placement.pieces])
+    return np.asarray((usd + tables.usd_per_gram * grams + tables.delay * finish)[asked.rows])
 
 
 def _regret(tables: Tables, asked: Asked, alone: Market, placement: Placement) -> IntArray:
     """Positions of the jobs that may have most to gain by choosing once more, in order of their starts."""
-    usd, grams, _ = spent(tables, placement.pieces)
-    finish = np.array([pieces[-1][3] if pieces else 0.0 for pieces in placement.pieces])
-    value = (usd + tables.usd_per_gram * grams + tables.delay * finish)[asked.rows] - alone.value
+    value = _value(tables, asked, placement) - alone.value
     order = np.argsort(-value, kind="stable")
     chosen = order[value[order] > _ROUNDING_SHARE * alone.value[order]][:_SECOND_CHOICES]
     # In order of time, so that what one leaves the next can have.
@@ -126,38 +168,12 @@ def _regret(tables: Tables, asked: Asked, alone: Market, placement: Placement) -
     return np.asarray(chosen[np.argsort(np.array(starts), kind="stable")])
 
 
-def _guide(tables: Tables, asked: Asked, short: FloatArray) -> Solution:
-    """Prices of capacity, and for a small problem what each job would take of it."""
-    # A job whose deadline cannot be met even alone asks for all of the horizon.
-    reachable = Asked(asked.rows, asked.work, np.where(short > 0.0, tables.edges[-1], asked.deadline))
-    if columns(tables, reachable) <= MOST_COLUMNS:
-        rank = np.unique(tables.priority[asked.rows], return_inverse=True)[1]
-        solution = solve_programme(tables, reachable, rank)
-        if solution is not None:
-            return Solution(
-                solution.unit_price,
-                {
-                    row: want
-                    for index, (row, want) in enumerate(solution.wants.items())
-                    if short[index] <= 0.0 and _done(tables, row, want)
-                },
-            )
-    return Solution(subgradient_prices(tables, reachable), {})
-
-
-def _done(tables: Tables, row: int, want: Want) -> bool:
-    """Whether these hours do all of a job's work, and neither a start of theirs costs any, nor delay."""
-    work = float((want.hours * tables.rate[row, want.modes]).sum())
-    free = tables.switch[row] <= 0.0 and tables.delay[row] <= 0.0
-    return bool(free and work >= float(tables.work[row]) * (1.0 - 1e-7))
-
-
 def _schedule(
     problem: SchedulingProblem,
     tables: Tables,
     placement: Placement,
     asked: Asked,
-    steered: _Steered,
+    steered: Steered,
     alone: Market | None,
 ) -> Schedule:
     """Put the answer together."""
@@ -190,14 +206,14 @@ def _schedule(
         for row, job in enumerate(problem.jobs)
     )
     bound = _bound(tables, placement, asked, steered, (finish, missed), own_price)
-    return Schedule(jobs, float(usd.sum()), float(grams.sum()), bound, float(value.sum()))
+    return Schedule(jobs, float(usd.sum()), float(grams.sum()), bound, float(value.sum()), overruns=placement.overruns)
 
 
 def _bound(
     tables: Tables,
     placement: Placement,
     asked: Asked,
-    steered: _Steered,
+    steered: Steered,
     times: tuple[FloatArray, FloatArray],
     usd_per_gram: FloatArray,
 ) -> float:
@@ -210,10 +226,9 @@ def _bound(
     tables = replace(tables, delay=np.where(np.isfinite(times[0]), tables.delay, 0.0))
     does = does.pick(does.work > 0.0)
     bound = lower_bound(tables, does, steered.unit_price, usd_per_gram)
-    if steered.budgets_usd > 0.0 and not placement.cut:
-        on_top = steered.tables.usd_per_gram - tables.usd_per_gram
+    if steered.budgets_usd > 0.0 and not placement.cut and not placement.overruns:
         priced = replace(steered.tables, delay=tables.delay)
-        bound = max(bound, lower_bound(priced, does, steered.unit_price, usd_per_gram + on_top) - steered.budgets_usd)
+        bound = max(bound, lower_bound(priced, does, steered.unit_price, usd_per_gram) - steered.budgets_usd)
     return bound
 
 

@@ -20,6 +20,22 @@ _ABOVE_CEILING = 1e4
 
 
 @dataclass(frozen=True)
+class Surcharge:
+    """What a budget that is short makes its jobs pay on top of the price of what it counts, in the slots it is for."""
+
+    rows: BoolArray
+    """(J)"""
+    slots: BoolArray
+    """(T)"""
+    usd: float = 0.0
+    """On a US dollar."""
+    grams: float = 0.0
+    """On a gram, US dollars."""
+    kilowatt_hours: float = 0.0
+    """On a kilowatt hour, US dollars."""
+
+
+@dataclass(frozen=True)
 class Tables:
     """Arrays over jobs (J), modes (M), pools (P) and slots (T). Modes that a job lacks have `valid` False."""
 
@@ -66,12 +82,10 @@ class Tables:
     """(J) No deadline forces the job above its ceiling."""
     usd_per_gram: FloatArray
     """(J) Price of carbon that decides: the job's or the problem's, or a tiny one."""
-    usd_weight: FloatArray
-    """(J) What a US dollar counts: 1, and more where a budget of money is short."""
-    usd_per_kwh: FloatArray
-    """(J) What energy costs on top where a budget of energy is short."""
     delay: FloatArray
     """(J) US dollars an hour of finish."""
+    surcharges: tuple[Surcharge, ...] = ()
+    """Where budgets are short."""
 
     @property
     def job_count(self) -> int:
@@ -94,6 +108,7 @@ class Tables:
             usd=self.usd[:, part],
             grams_kwh=self.grams_kwh[:, part],
             tie=self.tie[part],
+            surcharges=tuple(replace(each, slots=each.slots[part]) for each in self.surcharges),
         )
 
     def window(self, rows: IntArray, deadline: FloatArray) -> FloatArray:
@@ -121,15 +136,26 @@ class Tables:
         pool, units = self.pool[rows], self.units[rows]
         price = self.usd_per_gram[rows][:, None]
         per_unit = self.tie[None, :] if unit_price is None else self.tie[None, :] + unit_price
-        if (self.usd_weight[rows] == 1.0).all() and not self.usd_per_kwh[rows].any():
-            cost = units[:, :, None] * (per_unit + self.usd)[pool]
-        else:
-            cost = units[:, :, None] * np.broadcast_to(per_unit, self.usd.shape)[pool]
-            cost += (self.usd_weight[rows][:, None] * units)[:, :, None] * self.usd[pool]
-            cost += (self.usd_per_kwh[rows][:, None] * self.kilowatts[rows])[:, :, None]
+        cost = units[:, :, None] * (per_unit + self.usd)[pool]
         cost += (price * self.kilowatts[rows])[:, :, None] * self.grams_kwh[pool]
         cost += (price * units * self.embodied[pool])[:, :, None]
+        for surcharge in self.surcharges:
+            self._surcharge(cost, rows, surcharge)
         return np.asarray(cost)
+
+    def _surcharge(self, cost: FloatArray, rows: IntArray, surcharge: Surcharge) -> None:
+        """Add to the cost of an hour, (rows, M, T), what a budget has its jobs pay on top."""
+        mine, slots = np.flatnonzero(surcharge.rows[rows]), np.flatnonzero(surcharge.slots)
+        if not len(mine) or not len(slots):
+            return
+        row = rows[mine]
+        pool, units, kilowatts = self.pool[row], self.units[row][:, :, None], self.kilowatts[row][:, :, None]
+        more = surcharge.usd * units * self.usd[pool][:, :, slots] + surcharge.kilowatt_hours * kilowatts
+        if surcharge.grams:
+            more = more + surcharge.grams * (
+                kilowatts * self.grams_kwh[pool][:, :, slots] + units * self.embodied[pool][:, :, None]
+            )
+        cost[np.ix_(mine, np.arange(cost.shape[1]), slots)] += more
 
     def above_ceiling(self, rows: IntArray) -> BoolArray:
         """Where a job's pool is above the job's ceiling of intensity, (rows, M, T)."""
@@ -204,8 +230,6 @@ def build_tables(problem: SchedulingProblem) -> Tables:
         grams_kwh=grams,
         embodied=embodied,
         usd_per_gram=usd_per_gram,
-        usd_weight=np.ones(len(jobs)),
-        usd_per_kwh=np.zeros(len(jobs)),
         tie=TIE * (typical or 1.0) * edges[:-1] / edges[-1],
         pool=pool,
         units=units,
