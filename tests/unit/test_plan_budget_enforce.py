@@ -39,27 +39,73 @@ def test_nothing_is_done_while_the_plan_fits() -> None:
     assert verdict.forecast[0] == pytest.approx(100.0)
 
 
-def test_the_first_action_that_is_enough_is_taken_and_no_further_one() -> None:
-    saving = (1.0, 0.9, 0.8, 0.8, 0.8, 0.8)
-    assert enforce(standing(95.0), (service("s", 1.0, shares=saving),)).level == 1
-    assert enforce(standing(85.0), (service("s", 1.0, shares=saving),)).level == 2
-    verdict = enforce(standing(75.0), (service("s", 1.0, shares=saving),))
-    assert standing(1.0).actions[verdict.level - 1] is BudgetAction.SUSPEND
+def saver(*shares: float) -> Demand:
+    return service("s", 1.0, shares=(*shares, *shares[-1:] * (6 - len(shares))))
+
+
+def test_the_first_action_that_is_enough_is_planned_and_no_further_one() -> None:
+    saving = saver(1.0, 0.9, 0.8)
+    assert enforce(standing(95.0), (saving,)).planned == 1
+    assert enforce(standing(85.0), (saving,)).planned == 2
+    verdict = enforce(standing(75.0), (saving,))
+    assert standing(1.0).actions[verdict.planned - 1] is BudgetAction.SUSPEND
+    assert verdict.level == verdict.planned
     assert verdict.exhaustion is not None
 
 
+def test_an_action_is_taken_when_it_would_not_be_enough_any_later_and_those_before_it_until_then() -> None:
+    saving = saver(1.0, 0.9, 0.6)
+    # 100 hours at 0.6 are 60, and some for the doubt: until then it is enough to begin later.
+    early, due = enforce(standing(70.0), (saving,)), enforce(standing(61.0), (saving,))
+    assert (early.level, early.planned, early.exhaustion) == (1, 2, None)
+    assert early.forecast[early.planned] == pytest.approx(60.0)
+    assert (due.level, due.planned) == (2, 2)
+    # Nothing before it: nothing is done yet.
+    assert enforce(standing(95.0), (saver(1.0, 0.5),)).level == 0
+
+
 def test_the_declared_order_is_kept() -> None:
-    shares = (1.0, 1.0, 0.5)
-    demand = replace(service("s", 1.0), per_hour=shares)
+    demand = replace(service("s", 1.0), per_hour=(1.0, 1.0, 0.5))
     order = (BudgetAction.SPOT, BudgetAction.FEWER_REPLICAS)
-    assert enforce(standing(60.0, actions=order), (demand,)).level == 2
+    verdict = enforce(standing(60.0, actions=order), (demand,))
+    assert (verdict.level, verdict.planned) == (1, 2)
+    assert enforce(standing(51.0, actions=order), (demand,)).level == 2
+
+
+def left(over: float, limit: float = 104.0, **facts: object) -> Standing:
+    return standing(limit, spent=limit - over, **facts)
+
+
+def test_the_more_what_is_asked_for_has_scattered_the_earlier_an_action_is_taken_within_a_reserve() -> None:
+    saving, rates = saver(1.0, 0.5), Rates((1.0, *(0.5,) * 5), (0.0,) * 6, NOW)
+    assert enforce(left(52.8, asked=rates), (saving,)).level == 0
+    assert enforce(left(52.8, asked=replace(rates, spread=0.5)), (saving,)).level == 1
+    # However it scatters, a twentieth of the budget is left unused at most.
+    assert enforce(left(54.5, asked=replace(rates, spread=9.0)), (saving,)).level == 0
+
+
+def test_the_reserve_goes_as_the_end_comes_near() -> None:
+    for hours in (100.0, 10.0, 1.0):
+        assert enforce(left(0.5 * hours * 1.12, hours=hours), (saver(1.0, 0.5),)).level == 0
+        assert enforce(left(0.5 * hours * 1.02, hours=hours), (saver(1.0, 0.5),)).level == 1
 
 
 def test_an_action_is_taken_back_only_with_some_room() -> None:
-    demand = service("s", 1.0, shares=(1.0, 0.5, 0.5, 0.5, 0.5, 0.5))
-    held = standing(100.5, level=1, level_since=NOW - timedelta(hours=1))
-    assert enforce(held, (demand,)).level == 1
-    assert enforce(replace(held, limit=102.0), (demand,)).level == 0
+    demand, held = saver(1.0, 0.5), {"level": 1, "level_since": NOW - timedelta(hours=1)}
+    assert enforce(left(53.0), (demand,)).level == 0
+    assert enforce(left(53.0, **held), (demand,)).level == 1
+    assert enforce(left(54.0, **held), (demand,)).level == 0
+    assert enforce(left(100.5, **held), (demand,)).level == 0, "what is left is enough to take it later"
+
+
+def test_nobody_is_stopped_while_the_forecast_may_be_wrong_but_for_those_that_may_not_be_stopped() -> None:
+    demands = (service("web", 0.5), training("low", 0.5, 52.0, EFFORT))
+    verdict, every = enforce(standing(101.0), demands), len(ACTION_ORDER)
+    assert (verdict.level, verdict.planned) == (every - 1, every)
+    assert enforce(standing(95.0), demands).level == every
+    # What is lost meanwhile must be made good by those that may be stopped: here that is little.
+    critical = (service("web", 1.0, CRITICAL), training("low", 0.02, 2.0, EFFORT))
+    assert enforce(standing(100.8), critical).level == every
 
 
 def test_who_is_stopped_goes_by_class_then_kind_then_priority_then_cost_of_work() -> None:

@@ -147,7 +147,11 @@ def test_fewer_replicas_come_before_suspension_and_the_deadline_is_kept() -> Non
 
 def test_a_training_with_time_is_put_off_to_the_next_period() -> None:
     patient = trains(targets={"completeWithin": "400h"})
-    (decision,) = plan(world(spent(capped("10"), 9.95), training=(patient,))).training
+    # Four hours' worth is left: it is put off when that is spent.
+    found = plan(world(spent(capped("10"), 9.95), training=(patient,)))
+    assert found.training[0].action is TrainingAction.RUN
+    assert "LaterSlots will be needed later" in found.policies[0].budgets[0].message
+    (decision,) = plan(world(spent(capped("10"), 9.9998), training=(patient,))).training
     assert (decision.action, decision.reasons[0].code) == (TrainingAction.SUSPEND, "BudgetLaterSlots")
     assert "put off until 2026-12-01 00:00 UTC" in decision.reasons[0].message
 

@@ -115,3 +115,7 @@ class BudgetStatus(StatusModel):
     """The same for trainings."""
     demand_at: datetime | None = None
     """When these means were carried on last."""
+    demand_since: datetime | None = None
+    """From when on what was asked for is known."""
+    demand_spread: Measured = 0.0
+    """Standard deviation of the rate that is asked for without any action, in the budget's unit an hour."""

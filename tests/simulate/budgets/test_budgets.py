@@ -13,7 +13,10 @@ from typer.testing import CliRunner
 
 from trimtab.api.budget import BudgetAction
 from trimtab.cli.main import app
-from trimtab.simulate.budgets.run import BudgetRun, run_budget
+from trimtab.plan.budget.problem import Demand, Standing, Verdict
+from trimtab.simulate.budgets.hindsight import JudgedReplay
+from trimtab.simulate.budgets.replay import BudgetRun
+from trimtab.simulate.budgets.run import run_budget
 from trimtab.simulate.budgets.study import day_of_load, every, study
 from trimtab.simulate.budgets.world import Prices, Scaling, Unit
 from trimtab.simulate.inputs.arrivals import read_azure
@@ -63,7 +66,6 @@ def test_a_budget_holds_and_is_used_up_in_any_world(
             assert period.spent <= 1.01 * period.limit
         if period.refused_at_end:
             assert period.spent >= 0.95 * period.limit
-        assert period.early_stops == 0
 
 
 def test_without_suspend_a_budget_is_overrun_and_nobody_is_stopped() -> None:
@@ -72,6 +74,22 @@ def test_without_suspend_a_budget_is_overrun_and_nobody_is_stopped() -> None:
     loose = run_budget(run(limit=0.3 * mean, actions=(BudgetAction.CHEAPER_VARIANT,)))
     assert all(p.refused_hours == 0.0 for p in loose.whole)
     assert max(p.spent / p.limit for p in loose.whole) > 1.5
+
+
+class Harsh(JudgedReplay):
+    """Stops all jobs, however much is left."""
+
+    def decide(self, standing: Standing, demands: tuple[Demand, ...]) -> Verdict:
+        verdict = super().decide(standing, demands)
+        return replace(verdict, level=5, planned=5, stopped=frozenset(d.key for d in demands if not d.service))
+
+
+def test_hindsight_tells_a_suspension_that_was_needed_from_one_that_was_not() -> None:
+    free = run_budget(run(hours=28.0)).whole[0].spent
+    scarce = run_budget(run(limit=0.2 * free, hours=28.0)).whole[0]
+    assert (scarce.suspensions > 0, scarce.needless, scarce.could_be_free) == (True, 0, False)
+    harsh = Harsh(run(limit=2.0 * free, hours=28.0)).run().whole[0]
+    assert (harsh.suspensions > 0, harsh.needless, harsh.could_be_free) == (True, harsh.suspensions, True)
 
 
 def test_the_same_run_comes_to_the_same() -> None:

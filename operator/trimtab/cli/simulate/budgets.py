@@ -41,11 +41,12 @@ def budgets(
 ) -> None:
     """Replay jobs and services under budgets, with the operator's own enforcement and a meter that lags.
 
-    Prints how much was spent at most and used at least, over the limit, and whether anybody was stopped too early.
+    Prints how much was spent at most and used at least, and how many suspensions were needless with hindsight: the
+    cheaper actions alone would have kept the rest of the period, as it came, within the limit.
     """
     need_extra()
     from trimtab.simulate.budgets import study as of_budgets
-    from trimtab.simulate.budgets.run import BudgetRun
+    from trimtab.simulate.budgets.replay import BudgetRun
     from trimtab.simulate.budgets.world import Scaling, Unit
     from trimtab.simulate.inputs.arrivals import read_azure
     from trimtab.simulate.inputs.training_jobs import read_gaia, read_scaling
@@ -90,15 +91,16 @@ def budgets(
 
 def _table(rows: "list[StudyRow]", period: str) -> Table:
     table = Table(
-        "budget", "limit", f"{period.lower()}s", "most spent", "least used when work was refused",
-        "least used or kept at the first refusal", "time with refusals", "stopped too early", "jobs finished",
+        "budget", "limit", f"{period.lower()}s", "most spent", "least used when something was done",
+        "least used when work was refused", "least used or kept at the first refusal", "time with refusals",
+        "suspensions", "needless", f"{period.lower()}s without need", "jobs finished",
         title="Budgets, shares of the limit",
     )  # fmt: skip
     for row in rows:
         table.add_row(
-            row.unit.value, f"{row.share:g} x", str(row.periods), f"{row.most_spent:.4f}",
+            row.unit.value, f"{row.share:g} x", str(row.periods), f"{row.most_spent:.4f}", _share(row.least_used),
             _share(row.least_used_when_refused), _share(row.least_before_refusal), f"{row.refused_share:.1%}",
-            str(row.early_stops), f"{row.finished_share:.1%}",
+            str(row.suspensions), str(row.needless), str(row.free_periods), f"{row.finished_share:.1%}",
         )  # fmt: skip
     return table
 

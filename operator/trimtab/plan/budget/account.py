@@ -85,6 +85,8 @@ def _opened(budget: Budget, start: datetime, carried: float, before: BudgetStatu
         services_per_hour=before.services_per_hour if before is not None else (),
         trainings_per_hour=before.trainings_per_hour if before is not None else (),
         demand_at=before.demand_at if before is not None else None,
+        demand_since=before.demand_since if before is not None else None,
+        demand_spread=before.demand_spread if before is not None else 0.0,
     )
     return with_usage(budget, status, Usage(accounted_until=start))
 

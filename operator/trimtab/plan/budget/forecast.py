@@ -9,6 +9,8 @@ from trimtab.plan.budget.problem import METER_DOUBT, Demand, Rates, Standing
 TOTAL_HOURS = 24.0
 """How far ahead a Total is looked at: it has no end, and whatever runs on exhausts it some day."""
 
+_LEAST_DOUBT, _MOST_DOUBT = 0.05, 0.5
+
 
 def hours_left(standing: Standing) -> float:
     """Hours until the period ends."""
@@ -34,10 +36,25 @@ def carry_on(standing: Standing, demands: tuple[Demand, ...]) -> Rates:
     rates, now, levels = standing.asked, standing.now, len(standing.actions) + 1
     services, trainings = _sums(demands, levels, service=True), _sums(demands, levels, service=False)
     if rates.at is None or len(rates.services) != levels or len(rates.trainings) != levels:
-        return Rates(services, trainings, now)
-    passed = max(0.0, (now - rates.at).total_seconds() / 3600.0)
-    weight = -math.expm1(-passed / standing.memory_hours)
-    return Rates(_mixed(rates.services, services, weight), _mixed(rates.trainings, trainings, weight), now)
+        return Rates(services, trainings, now, now)
+    weight = _weight(standing, rates, now)
+    off = services[0] + trainings[0] - rates.services[0] - rates.trainings[0]
+    return Rates(
+        _mixed(rates.services, services, weight),
+        _mixed(rates.trainings, trainings, weight),
+        now,
+        rates.since,
+        # West's update of a weighted variance.
+        math.sqrt((1.0 - weight) * (rates.spread**2 + weight * off**2)),
+    )
+
+
+def _weight(standing: Standing, rates: Rates, now: datetime) -> float:
+    """Of what is asked for now in the means: all that is known counts alike until it is as long as the memory."""
+    passed = max(0.0, (now - (rates.at or now)).total_seconds() / 3600.0)
+    fading = -math.expm1(-passed / standing.memory_hours)
+    known = (now - rates.since).total_seconds() / 3600.0 if rates.since is not None else math.inf
+    return max(fading, passed / known) if known > 0.0 else fading
 
 
 def _sums(demands: tuple[Demand, ...], levels: int, *, service: bool) -> tuple[float, ...]:
@@ -63,6 +80,23 @@ def needs(standing: Standing, demands: tuple[Demand, ...], rates: Rates) -> tupl
         usual = rates.trainings[level] * hours if standing.period_end is not None else 0.0
         result.append(rates.services[level] * hours + max(planned, usual))
     return tuple(result)
+
+
+def doubt(standing: Standing, rates: Rates) -> float:
+    """How far the need until the period's end may be off, as a part of it: one standard deviation.
+
+    What is asked for hangs together over a tenth of the memory. The mean of the hours to come then scatters by what
+    is left of the spread over so many independent stretches, and the mean of the past, which stands for it, by the
+    same over the memory: the variance of the mean of a correlated series.
+    """
+    mean = rates.services[0] + rates.trainings[0]
+    if mean <= 0.0:
+        return _LEAST_DOUBT
+    hours, memory = hours_left(standing), standing.memory_hours
+    together = memory / 10.0
+    ahead = min(1.0, 2.0 * together / hours) if hours > 0.0 else 1.0
+    scatter = rates.spread / mean * math.sqrt(ahead + together / memory)
+    return min(_MOST_DOUBT, max(_LEAST_DOUBT, scatter))
 
 
 def exhausted_at(standing: Standing, spent_now: float, need: float) -> datetime | None:

@@ -22,12 +22,13 @@ from trimtab.plan.training.options import TrainingOption
 Rules = dict[str, EffectivePolicy]
 """What holds for each workload, by `Kind/namespace/name`."""
 _MEMORY_HOURS = {
-    BudgetPeriod.DAY: 6.0,
-    BudgetPeriod.WEEK: 24.0,
-    BudgetPeriod.MONTH: 72.0,
+    BudgetPeriod.DAY: 8.0,
+    BudgetPeriod.WEEK: 56.0,
+    BudgetPeriod.MONTH: 240.0,
     BudgetPeriod.TOTAL: 24.0,
 }
-"""How long what was asked for counts in the forecast: the longer the period, the less a single day says of it."""
+"""How long what was asked for counts in the forecast: a third of the period. What lies ahead is as long as that on the
+way, and a mean over a shorter past follows every burst."""
 Series = Mapping[str, tuple[IntensityPoint, ...]]
 
 
@@ -122,7 +123,13 @@ def standing_of(budget: Budget, account: BudgetStatus, now: datetime) -> Standin
         actions=actions,
         level=level,
         level_since=account.action_since,
-        asked=Rates(account.services_per_hour, account.trainings_per_hour, account.demand_at),
+        asked=Rates(
+            account.services_per_hour,
+            account.trainings_per_hour,
+            account.demand_at,
+            account.demand_since,
+            account.demand_spread,
+        ),
         memory_hours=_MEMORY_HOURS[budget.period],
     )
 
@@ -142,7 +149,7 @@ def shown_status(
     """
     return account.model_copy(
         update={
-            "forecast_spent": verdict.forecast[verdict.level] if standing.period_end is not None else None,
+            "forecast_spent": verdict.forecast[verdict.planned] if standing.period_end is not None else None,
             "forecast_exhaustion": verdict.exhaustion,
             "action": action_in_force(standing, verdict),
             "action_since": verdict.level_since,
@@ -150,6 +157,8 @@ def shown_status(
             "services_per_hour": verdict.asked.services,
             "trainings_per_hour": verdict.asked.trainings,
             "demand_at": verdict.asked.at,
+            "demand_since": verdict.asked.since,
+            "demand_spread": verdict.asked.spread,
         }
     )
 

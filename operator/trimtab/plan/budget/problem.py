@@ -60,6 +60,10 @@ class Rates:
     trainings: tuple[float, ...] = ()
     at: datetime | None = None
     """When they were carried on last."""
+    since: datetime | None = None
+    """From when on they are known; None: for longer than it matters."""
+    spread: float = 0.0
+    """Standard deviation of what was asked for in all without any action, around its mean."""
 
 
 @dataclass(frozen=True)
@@ -86,13 +90,16 @@ class Verdict:
     """What is done about a budget."""
 
     level: int
+    """How many actions are in force."""
+    planned: int
+    """How many are enough by the forecast: those beyond `level` are taken when they would not be enough any later."""
     level_since: datetime | None
     spent_now: float
     """What is metered, and the estimate of what is not metered yet."""
     forecast: tuple[float, ...]
     """Spending at the end of the period (of a day, for a Total) by level; Suspend counts as enough."""
     exhaustion: datetime | None
-    """When the limit is reached by the present plan if nobody is suspended; None when that is after the period."""
+    """When the limit is reached by what is planned if nobody is suspended; None when that is after the period."""
     asked: Rates
     stopped: frozenset[str] = frozenset()
     """Who may not run."""

@@ -41,7 +41,7 @@ def figures(policy: str, budget: Budget, standing: Standing, verdict: Verdict) -
         f"({share:.0%}) spent"
     )
     if ends is not None:
-        text += f", {verdict.forecast[verdict.level]:.4g} forecast until {minute(ends)}"
+        text += f", {verdict.forecast[verdict.planned]:.4g} forecast until {minute(ends)}"
     return text
 
 
@@ -97,6 +97,9 @@ def budget_message(policy: str, budget: Budget, standing: Standing, verdict: Ver
         text += f"; {'in force' if mode == 'Enforce' else 'would be in force'}: "
         text += ", ".join(a.value for a in standing.actions[: verdict.level])
         text += f"; {without(budget, standing, verdict)}"
+    if verdict.planned > verdict.level:
+        next_ = standing.actions[verdict.planned - 1].value
+        text += f"; {next_} will be needed later: what is left is enough to wait for it"
     if verdict.stopped:
         text += f"; stopped: {_names(verdict.stopped)}"
     if verdict.waiting:

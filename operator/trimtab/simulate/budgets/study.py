@@ -6,7 +6,8 @@ from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
-from trimtab.simulate.budgets.run import BudgetResult, BudgetRun, PeriodResult, run_budget
+from trimtab.simulate.budgets.replay import BudgetResult, BudgetRun, PeriodResult
+from trimtab.simulate.budgets.run import run_budget
 from trimtab.simulate.budgets.world import FloatArray, Unit
 from trimtab.simulate.inputs.arrivals import Arrivals
 from trimtab.simulate.inputs.training_jobs import JobTrace
@@ -33,8 +34,16 @@ class StudyRow:
     limit."""
     refused_share: float
     """Part of the time in which some workload was stopped."""
-    early_stops: int
-    """Decisions that stopped a workload although a cheaper action would have been enough."""
+    least_used: float | None
+    """The least that a period spent in which any action was in force, over what there was to spend: its limit, or what
+    it spends without a budget if that is less; None when nothing was ever done."""
+    suspensions: int
+    """How often a workload was stopped that was not before."""
+    needless: int
+    """Those of them after which the cheaper actions alone would have kept the period, as it came, within its limit."""
+    free_periods: int
+    """Periods with suspensions that the cheaper actions, in force from the first hour on, would have kept within the
+    limit."""
     finished_share: float
     """Jobs that were finished, over those that are without a budget."""
     hours_by_action: dict[str, float]
@@ -88,6 +97,7 @@ def _row(unit: Unit, share: float, limit: float, result: BudgetResult, free: Bud
     whole = result.whole
     refused = [p for p in whole if p.refused_at_end]
     first = [p.first_refused_share for p in whole if p.first_refused_share is not None]
+    acted = [(p, q) for p, q in zip(whole, free.whole, strict=True) if set(p.actions) - {"none"} and q.spent > 0.0]
     hours = sum(sum(p.actions.values()) for p in whole)
     return StudyRow(
         unit=unit,
@@ -98,7 +108,10 @@ def _row(unit: Unit, share: float, limit: float, result: BudgetResult, free: Bud
         least_used_when_refused=min((p.spent / p.limit for p in refused), default=None),
         least_before_refusal=min(first, default=None),
         refused_share=sum(p.refused_hours for p in whole) / hours if hours else 0.0,
-        early_stops=sum(p.early_stops for p in whole),
+        least_used=min((p.spent / min(p.limit, q.spent) for p, q in acted), default=None),
+        suspensions=sum(p.suspensions for p in whole),
+        needless=sum(p.needless for p in whole),
+        free_periods=sum(p.could_be_free for p in whole),
         finished_share=result.finished / max(1, free.finished),
         hours_by_action=_by_action(whole),
     )
