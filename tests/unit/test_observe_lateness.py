@@ -119,10 +119,10 @@ def told_at(read: Read, answered: float = 60.0) -> dict[str, list[Series]]:
 def test_each_minute_is_read_once_the_newest_first_and_some_in_each_pass() -> None:
     memory, states = LatenessMemory(60.0), [service()]
     seen: list[float] = []
-    for _ in range(6):
+    for _ in range(12):
         read = memory.due(states, T + LAG + 1, LAG)
         assert read is not None
-        assert read.steps == 10
+        assert read.steps == 5
         seen += [read.end_seconds - 60.0 * i for i in range(read.steps)]
         memory.take(read, states, told_at(read))
     assert seen == [T - 60.0 * i for i in range(60)]
@@ -156,8 +156,8 @@ def test_another_target_has_the_past_judged_anew(changed: ServingState) -> None:
     memory, read = LatenessMemory(60.0), Read(T, 5)
     memory.due([service()], T + LAG, LAG)
     memory.take(read, [service()], told_at(read))
-    assert memory.due([service()], T + LAG, LAG) != Read(T, 10)
-    assert memory.due([changed], T + LAG, LAG) == Read(T, 10)
+    assert memory.due([service()], T + LAG, LAG) != Read(T, 5)
+    assert memory.due([changed], T + LAG, LAG) == Read(T, 5)
     assert memory.share("demo/digits") is None
 
 

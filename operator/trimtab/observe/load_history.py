@@ -1,10 +1,12 @@
 """How the load of each serving workload went: its rates over past intervals, from which the planner forecasts.
 
-One subquery for all workloads, an hour long: as far back as the forecasts look. Who lets fewer replicas be enough for
-less than two minutes (`scaling.scaleDownStabilization`) follows the present rate alone.
+One subquery for all workloads, an hour long: as far back as the forecasts look. It is read whole once, and then what is
+new of it. Who lets fewer replicas be enough for less than two minutes (`scaling.scaleDownStabilization`) follows the
+present rate alone.
 """
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
 from trimtab.api.serving import ServingWorkloadSpec
@@ -13,6 +15,8 @@ from trimtab.observe.prometheus import seconds
 from trimtab.observe.series import Series
 
 _SPAN = timedelta(hours=1)
+_READ_AGAIN = 3
+"""Of so many intervals the last samples may not have been there yet when they were read."""
 _FEWEST_INTERVALS = 12
 """A shorter history says less of what comes than the present rate alone."""
 
@@ -22,21 +26,54 @@ def interval_seconds(scrape_interval_seconds: float) -> float:
     return max(10.0, 3.0 * scrape_interval_seconds)
 
 
-def history_query(specs: Iterable[ServingWorkloadSpec], interval: float) -> str | None:
-    """Answered requests a second of each workload at the end of each past interval; None when nobody looks back."""
-    spans = [_span(spec, interval) for spec in specs]
-    longest = max(spans, default=timedelta(0))
-    if longest <= timedelta(0):
+def history_query(specs: Iterable[ServingWorkloadSpec], interval: float, span: timedelta = _SPAN) -> str | None:
+    """Answered requests a second of each workload at the end of each interval of a span that ends now.
+
+    None when nobody looks back.
+    """
+    if not any(_span(spec, interval) for spec in specs):
         return None
     step = seconds(interval)
     rate = f'rate(nv_inference_request_success{{workload_kind="{SERVING}",workload!=""}}[{step}])'
-    return f"sum by (namespace, workload) ({rate})[{seconds(longest.total_seconds())}:{step}]"
+    return f"sum by (namespace, workload) ({rate})[{seconds(span.total_seconds())}:{step}]"
 
 
 def _span(spec: ServingWorkloadSpec, interval: float) -> timedelta:
     """How far back a workload is looked at; nothing where its user lets no past count that could be learned from."""
     patient = spec.scaling.scale_down_stabilization.total_seconds() >= _FEWEST_INTERVALS * interval
     return _SPAN if patient else timedelta(0)
+
+
+class LoadMemory:
+    """What was read of the last hour. For one thread at a time."""
+
+    def __init__(self, interval: float) -> None:
+        self.interval = interval
+        self._points: dict[str, list[tuple[float, float]]] = {}
+        self._read_at: datetime | None = None
+
+    def query(self, specs: Iterable[ServingWorkloadSpec], now: datetime) -> str | None:
+        """What is not known yet, and the last intervals once more; None when nobody looks back."""
+        missing = _SPAN if self._read_at is None or now < self._read_at else now - self._read_at
+        intervals = math.ceil(missing.total_seconds() / self.interval) + _READ_AGAIN
+        return history_query(specs, self.interval, min(_SPAN, timedelta(seconds=intervals * self.interval)))
+
+    def take(self, series: Mapping[str, Iterable[Series]], now: datetime) -> None:
+        """Take up what the query gave, by `namespace/name` of the workload."""
+        begin = (now - _SPAN).timestamp()
+        for key in self._points.keys() | series.keys():
+            new = [point for one in series.get(key, ()) for point in one.points]
+            first = new[0][0] if new else math.inf
+            kept = [point for point in self._points.get(key, ()) if begin <= point[0] < first] + new
+            if kept:
+                self._points[key] = kept
+            else:
+                del self._points[key]
+        self._read_at = now
+
+    def rates(self, key: str, spec: ServingWorkloadSpec, now: datetime) -> tuple[float, ...]:
+        """Of one workload, as `load_history` gives them."""
+        return load_history([Series({}, tuple(self._points.get(key, ())))], spec, self.interval, now)
 
 
 def load_history(

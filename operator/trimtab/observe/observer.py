@@ -26,7 +26,7 @@ from trimtab.observe.hardware_figures import Instances, InstanceTables, with_fig
 from trimtab.observe.idleness import WAITING_QUERY, idleness, may_sleep, requests_query
 from trimtab.observe.idleness import windows as idle_windows
 from trimtab.observe.lateness import LatenessMemory, lateness_query, step_seconds
-from trimtab.observe.load_history import history_query, interval_seconds, load_history
+from trimtab.observe.load_history import LoadMemory, interval_seconds
 from trimtab.observe.meter import WindowReading, read_window
 from trimtab.observe.meter_queries import Results, queries
 from trimtab.observe.meter_windows import carbon_since, windows
@@ -69,6 +69,7 @@ class Observer:
         )
         self._figures, self._figures_problem = InstanceTables(settings.tables_directory), ""
         self._reported: frozenset[Rejected] = frozenset()
+        self._loads = LoadMemory(interval_seconds(settings.scrape_interval_seconds))
         self._lateness = LatenessMemory(step_seconds(settings.scrape_interval_seconds))
         self._lateness_problem = ""
         self._others_listed_at: datetime | None = None
@@ -241,17 +242,17 @@ class Observer:
         fresh: dict[str, ServingMetrics],
         now: datetime,
     ) -> dict[str, ServingMetrics]:
-        interval = interval_seconds(self._settings.scrape_interval_seconds)
+        memory = self._loads
         specs = {one.meta.key: one.spec for one in states if one.meta.key in fresh}
-        promql = history_query(specs.values(), interval)
+        promql = memory.query(specs.values(), now)
         if promql is None:
             return fresh
-        series = by_workload(prometheus.query(promql, now))
+        memory.take(by_workload(prometheus.query(promql, now)), now)
         return {
             key: metrics.model_copy(
                 update={
-                    "recent_requests_per_second": load_history(series.get(key, ()), specs[key], interval, now),
-                    "recent_interval_seconds": interval,
+                    "recent_requests_per_second": memory.rates(key, specs[key], now),
+                    "recent_interval_seconds": memory.interval,
                 }
             )
             for key, metrics in fresh.items()

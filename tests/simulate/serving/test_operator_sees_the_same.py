@@ -264,7 +264,7 @@ def observed(prometheus: Prometheus, asked: Asked) -> ServingState:
         found = prometheus.query(lateness_query(60.0, due.steps), at_time(due.end_seconds))
         memory.take(due, [state], by_workload(found))
         reads += 1
-    assert reads == 6
+    assert reads == 12
     known = {
         "recent_requests_per_second": load_history(past, spec, interval, now), "recent_interval_seconds": interval,
         "late": memory.share("demo/digits"),
