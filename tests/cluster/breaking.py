@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -126,6 +127,17 @@ def force_delete(story: Story, pod: Object) -> None:
     where = pod["metadata"]
     now = ["--grace-period=0", "--force", "--ignore-not-found"]
     story.shell.query("delete", "pod", where["name"], "-n", where["namespace"], *now)
+
+
+def evict(story: Story, name: str) -> None:
+    """Ask for a pod to go, as a node drain does: within its workload's disruption budget, and with its grace period."""
+    body = {
+        "apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name, "namespace": NAMESPACE},
+    }  # fmt: skip
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+        file.write(json.dumps(body))
+        file.flush()
+        story.shell.query("create", "--raw", f"/api/v1/namespaces/{NAMESPACE}/pods/{name}/eviction", "-f", file.name)
 
 
 def kill_process(story: Story, pod: Object, part: str) -> None:

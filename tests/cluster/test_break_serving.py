@@ -86,6 +86,40 @@ def test_a_server_whose_model_process_died_is_started_anew(sturdy: Story) -> Non
     assert len(ready_pods(sturdy)) == REPLICAS
 
 
+def failed_requests(story: Story) -> int:
+    return sum(line["failed"] for line in seconds(story))
+
+
+def test_a_drained_server_fails_no_request_and_is_replaced(sturdy: Story) -> None:
+    served_cleanly(sturdy)
+    before, failed = ready_pods(sturdy), failed_requests(sturdy)
+    victim = next(iter(before.values()))["metadata"]
+
+    def budget() -> Object:
+        return sturdy.shell.get("pdb", f"{NAME}-disruption")
+
+    # What kubectl drain does with each pod of the node; the budget says whether it may.
+    sturdy.shell.until("leave for one", lambda: budget().get("status", {}).get("disruptionsAllowed") == 1, 60)
+    breaking.evict(sturdy, victim["name"])
+
+    def replaced() -> bool:
+        now = ready_pods(sturdy)
+        return len(now) == REPLICAS and victim["uid"] not in now
+
+    sturdy.shell.until("a server in its place", replaced, 120)
+    served_cleanly(sturdy)
+    assert failed_requests(sturdy) == failed
+
+
+def test_a_disruption_budget_that_is_turned_off_goes(sturdy: Story) -> None:
+    one = breaking.serving(
+        NAME, ["digits-int8"], minReplicas=REPLICAS, maxReplicas=REPLICAS, triton={"maxBatchSize": 8},
+        availability={"disruptionBudget": False},
+    )  # fmt: skip
+    sturdy.shell.apply(json.dumps(one))
+    sturdy.shell.until("its end", lambda: not sturdy.shell.get("pdb", f"{NAME}-disruption"), 60)
+
+
 def test_a_deleted_workload_takes_its_children_along(sturdy: Story) -> None:
     kinds = "deployments,replicasets,services,configmaps,pods"
 

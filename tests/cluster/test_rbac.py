@@ -15,6 +15,7 @@ NOT_LOGGED_AS_SUCH: dict[Right, str] = {
     ("apps", "deployments", "create"): APPLIED,
     ("", "services", "create"): APPLIED,
     ("", "configmaps", "create"): APPLIED,
+    ("policy", "poddisruptionbudgets", "create"): APPLIED,
 }
 
 

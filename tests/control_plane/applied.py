@@ -15,6 +15,7 @@ from trimtab.kube.errors import KubeError
 from trimtab.kube.paths import (
     CONFIG_MAPS,
     DEPLOYMENTS,
+    DISRUPTION_BUDGETS,
     EVENTS,
     JOBS,
     NODES,
@@ -172,7 +173,15 @@ class World:
 
     def versions(self) -> dict[str, str]:
         """resourceVersion of everything in this world that the operator may write."""
-        kinds = (JOBS, SERVICES, CONFIG_MAPS, DEPLOYMENTS, EVENTS, *(r for r in OWN.values() if r.namespaced))
+        kinds = (
+            JOBS,
+            SERVICES,
+            CONFIG_MAPS,
+            DEPLOYMENTS,
+            DISRUPTION_BUDGETS,
+            EVENTS,
+            *(r for r in OWN.values() if r.namespaced),
+        )
         found = {
             f"{resource.kind}/{one['metadata']['name']}": one["metadata"]["resourceVersion"]
             for resource in kinds

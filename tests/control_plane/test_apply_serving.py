@@ -13,7 +13,7 @@ from trimtab.apply.actuator import Actuator
 from trimtab.apply.settings import ApplySettings
 from trimtab.apply.triton import TritonControl
 from trimtab.kube.client import KubeClient
-from trimtab.kube.paths import CONFIG_MAPS, DEPLOYMENTS, JOBS, OWN, PODS, SERVICES
+from trimtab.kube.paths import CONFIG_MAPS, DEPLOYMENTS, DISRUPTION_BUDGETS, JOBS, OWN, PODS, SERVICES
 from trimtab.local.process import wait_until
 from trimtab.plan.decisions import Plan
 from trimtab.plan.planner import plan
@@ -155,6 +155,38 @@ def test_settings_that_running_servers_take_change_the_config_map_alone(serving:
     assert replaced["metadata"]["generation"] == before["metadata"]["generation"] + 1
 
 
+def test_a_disruption_budget_is_kept_until_it_is_turned_off(serving: World) -> None:
+    (budget,) = serving.all(DISRUPTION_BUDGETS)
+    assert budget["metadata"]["name"] == "digits-disruption"
+    assert budget["spec"]["maxUnavailable"] == 1
+    serving.make("ServingWorkload", "digits", {**SERVING, "minReplicas": 2, "availability": {"maxUnavailable": 2}})
+    assert serving.run().errors == {}
+    assert serving.all(DISRUPTION_BUDGETS)[0]["spec"]["maxUnavailable"] == 2
+    off = {**SERVING, "minReplicas": 2, "availability": {"disruptionBudget": False}}
+    serving.make("ServingWorkload", "digits", off)
+    assert serving.run().errors == {}
+    assert serving.all(DISRUPTION_BUDGETS) == []
+    serving.restart()
+    assert serving.run().errors == {}
+    serving.make("ServingWorkload", "digits", {**SERVING, "minReplicas": 2})
+    assert serving.run().errors == {}
+    assert [one["metadata"]["name"] for one in serving.all(DISRUPTION_BUDGETS)] == ["digits-disruption"]
+
+
+def test_the_apiserver_takes_every_way_to_spread_and_a_priority(serving: World) -> None:
+    serving.kubectl("create", "priorityclass", f"{serving.namespace}-high", "--value=1000")
+    for spread in ("Required", "Off", "Preferred"):
+        availability = {"spread": spread, "longestRequest": "2m"}
+        spec = {**SERVING, "priorityClassName": f"{serving.namespace}-high", "availability": availability}
+        serving.make("ServingWorkload", "digits", spec)
+        assert serving.run().errors == {}
+        pod = serving.get(DEPLOYMENTS, deployment_name(serving))["spec"]["template"]["spec"]
+        assert len(pod.get("topologySpreadConstraints", [])) == (0 if spread == "Off" else 2)
+        assert pod["priorityClassName"] == f"{serving.namespace}-high"
+    assert pod["terminationGracePeriodSeconds"] == 145
+    serving.kubectl("delete", "priorityclass", f"{serving.namespace}-high")
+
+
 def test_a_new_artifact_changes_the_template_and_gets_the_next_version(serving: World) -> None:
     serving.make("ServingWorkload", "digits", {**SERVING, "minReplicas": 2, "variants": ["fp32", "int8", "pruned"]})
     serving.settle()
@@ -248,7 +280,14 @@ def test_a_service_or_active_version_that_somebody_deletes_comes_back(serving: W
 
 def test_all_children_end_with_their_workload(serving: World) -> None:
     uid = serving.get(OWN["ServingWorkload"], "digits")["metadata"]["uid"]
-    for child in (*serving.all(SERVICES), *serving.all(DEPLOYMENTS), serving.get(CONFIG_MAPS, "digits-active")):
+    budgets = serving.all(DISRUPTION_BUDGETS)
+    assert len(budgets) == 1
+    for child in (
+        *serving.all(SERVICES),
+        *serving.all(DEPLOYMENTS),
+        *budgets,
+        serving.get(CONFIG_MAPS, "digits-active"),
+    ):
         (owner,) = child["metadata"]["ownerReferences"]
         assert (owner["uid"], owner["controller"], owner["blockOwnerDeletion"]) == (uid, True, False)
 

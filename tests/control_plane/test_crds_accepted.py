@@ -61,6 +61,8 @@ def test_the_least_manifest_is_accepted_and_means_the_same_to_python(resources: 
         ("ServingWorkload", "triton.maxBatchSize", 32),
         ("ServingWorkload", "triton.instances", 1),
         ("ServingWorkload", "triton.logVerbose", 0),
+        ("ServingWorkload", "availability.disruptionBudget", True),
+        ("ServingWorkload", "availability.longestRequest", "20s"),
         ("ModelVariant", "benchmark.batches", [1, 8, 32]),
         ("EfficiencyPolicy", "mode", "Enforce"),
         ("ClusterEfficiencyPolicy", "mode", "Enforce"),

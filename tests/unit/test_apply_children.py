@@ -18,6 +18,7 @@ from trimtab.apply.children.own_template import checked_template
 from trimtab.apply.children.serving import serving_children
 from trimtab.apply.children.training import training_children
 from trimtab.apply.children.variant import variant_children
+from trimtab.apply.children.waker import waker_selector
 from trimtab.apply.settings import Images
 from trimtab.kube.errors import Invalid
 from trimtab.plan.decisions import ServingDecision, TrainingDecision, VariantDecision
@@ -126,7 +127,7 @@ def test_the_optimize_runtime_can_read_its_configuration() -> None:
 
 def test_the_serve_runtime_can_read_its_configuration() -> None:
     triton = {"maxBatchSize": 16, "maxQueueDelayMicroseconds": 50, "instances": 2, "threads": 3}
-    config_map, _, deployment = serving(serving_decision(), triton=triton)
+    config_map, _, deployment, _ = serving(serving_decision(), triton=triton)
     config = ServeConfig.model_validate_json(config_text(deployment))
     assert [(v.name, v.version, str(v.path)) for v in config.variants] == [
         ("fp32", 1, "/models/variants/fp32/model.onnx"),
@@ -156,8 +157,8 @@ REPLACING: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("triton", [*LIVE, *REPLACING], ids=str)
 def test_settings_that_a_running_server_takes_replace_no_pod(triton: dict[str, Any]) -> None:
-    config_map, _, deployment = serving(serving_decision(), triton=triton)
-    before_map, _, before = serving(serving_decision())
+    config_map, _, deployment, _ = serving(serving_decision(), triton=triton)
+    before_map, _, before, _ = serving(serving_decision())
     same = deployment["spec"]["template"] == before["spec"]["template"]
     assert same is (triton in LIVE)
     if same:
@@ -167,9 +168,45 @@ def test_settings_that_a_running_server_takes_replace_no_pod(triton: dict[str, A
 def test_a_serving_pod_leaves_the_service_before_it_stops() -> None:
     pod = pod_of(serving(serving_decision())[2])
     config = ServeConfig.model_validate_json(config_text(serving(serving_decision())[2]))
+    assert config.exit_timeout_seconds == 20
     drain = pod["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
     assert drain > config.max_connection_age_seconds
     assert drain + config.exit_timeout_seconds < pod["terminationGracePeriodSeconds"]
+
+
+def test_requests_in_flight_get_the_time_that_they_may_take() -> None:
+    deployment = serving(serving_decision(), availability={"longestRequest": "5m"})[2]
+    config = ServeConfig.model_validate_json(config_text(deployment))
+    assert config.exit_timeout_seconds == 300
+    assert pod_of(deployment)["terminationGracePeriodSeconds"] > 308
+
+
+def test_replicas_are_spread_as_asked_and_have_a_priority() -> None:
+    deployment = serving(serving_decision())[2]
+    constraints = pod_of(deployment)["topologySpreadConstraints"]
+    assert [c["topologyKey"] for c in constraints] == ["topology.kubernetes.io/zone", "kubernetes.io/hostname"]
+    assert {c["whenUnsatisfiable"] for c in constraints} == {"ScheduleAnyway"}
+    pods = deployment["spec"]["template"]["metadata"]["labels"]
+    assert all(c["labelSelector"] == deployment["spec"]["selector"] for c in constraints)
+    assert constraints[0]["labelSelector"]["matchLabels"].items() <= pods.items()
+    assert "priorityClassName" not in pod_of(deployment)
+    strict = {"availability": {"spread": "Required"}, "priorityClassName": "serving.high"}
+    pod = pod_of(serving(serving_decision(), **strict)[2])
+    assert {c["whenUnsatisfiable"] for c in pod["topologySpreadConstraints"]} == {"DoNotSchedule"}
+    assert pod["priorityClassName"] == "serving.high"
+    assert "topologySpreadConstraints" not in pod_of(serving(serving_decision(), availability={"spread": "Off"})[2])
+
+
+def test_the_disruption_budget_covers_the_pods_of_every_class_and_no_waker() -> None:
+    *_, deployment, budget = serving(serving_decision(), availability={"maxUnavailable": 3})
+    assert (budget["kind"], budget["spec"]["maxUnavailable"]) == ("PodDisruptionBudget", 3)
+    selected = budget["spec"]["selector"]["matchLabels"]
+    assert selected.items() <= deployment["spec"]["template"]["metadata"]["labels"].items()
+    assert "trimtab.dev/hardware-class" not in selected
+    assert not selected.items() <= waker_selector(worlds.serving().meta).items()
+    assert budget["metadata"]["ownerReferences"] == deployment["metadata"]["ownerReferences"]
+    without = serving(serving_decision(), availability={"disruptionBudget": False})
+    assert [child["kind"] for child in without] == ["ConfigMap", "Service", "Deployment"]
 
 
 def test_the_hash_of_a_job_names_its_template_and_replicas_but_not_the_suspension() -> None:
@@ -200,8 +237,8 @@ def test_the_failure_policy_retries_stops_and_ends_config_errors() -> None:
 @settings(deadline=None)
 @given(st.sampled_from(["fp32", "int8"]), st.integers(1, 9))
 def test_the_pod_template_does_not_follow_variant_or_replicas(variant: str, replicas: int) -> None:
-    config_map, _, deployment = serving(serving_decision(variant=variant, replicas=replicas))
-    _, _, reference = serving(serving_decision())
+    config_map, _, deployment, _ = serving(serving_decision(variant=variant, replicas=replicas))
+    _, _, reference, _ = serving(serving_decision())
     assert deployment["spec"]["template"] == reference["spec"]["template"]
     assert deployment["spec"]["replicas"] == replicas
     assert config_map["data"]["version"] == {"fp32": "1", "int8": "2"}[variant]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
 import threading
 import time
+import urllib.request
 from itertools import count
 
 import numpy as np
@@ -232,6 +234,35 @@ def test_the_rate_limiter_lets_no_more_run_than_there_is_of_its_resource(models,
         free = overlap(server)
     assert limited <= 1
     assert free > 1.5
+
+
+def test_requests_in_flight_over_http_get_the_time_that_they_may_take(models, tmp_path):
+    """After SIGTERM each is answered, within the exit timeout that spec.availability.longestRequest becomes."""
+    settings = {"maxBatchSize": 1}
+    body = json.dumps({"inputs": [{"name": "x", "shape": [1, 64, 512], "datatype": "FP32", "data": [1.0] * 64 * 512}]})
+    with running(models["slow"], tmp_path / "server", settings, exitTimeoutSeconds=60) as server:
+        statuses = []
+
+        def ask():
+            # A connection of its own, closed after the answer: one that idles keeps the server for the whole timeout.
+            request = urllib.request.Request(
+                f"http://127.0.0.1:{server.http}/v2/models/{MODEL}/infer", body.encode(), {"Connection": "close"}
+            )
+            try:
+                with urllib.request.urlopen(request, timeout=60) as answer:
+                    statuses.append(answer.status)
+            except OSError as error:
+                statuses.append(repr(error))
+
+        threads = [threading.Thread(target=ask) for _ in range(30)]
+        for thread in threads:
+            thread.start()
+        eventually(lambda: server.pending() >= 20)
+        server.entry.process.terminate()
+        for thread in threads:
+            thread.join()
+        assert server.entry.wait() == 0, server.entry.text()
+    assert statuses == [200] * 30
 
 
 @pytest.mark.parametrize("strategy", ["Oldest", "Direct"])

@@ -63,6 +63,14 @@ class ModelServer:
             (stats,) = client.get_inference_statistics(MODEL).model_stats
         return stats
 
+    def pending(self) -> int:
+        """Requests that wait for the model."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics}/metrics") as answer:
+            lines = answer.read().decode().splitlines()
+        return sum(
+            int(float(line.split()[-1])) for line in lines if line.startswith("nv_inference_pending_request_count{")
+        )
+
     def probe(self, folder: Path) -> processes.Entry:
         """The pod's liveness probe."""
         return processes.run("serve.probe", {"model": MODEL, "httpPort": self.http}, folder)

@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
+from trimtab.api.availability import Availability
 from trimtab.api.common import AccuracyFigure, Conditions, Hardware, Rate, Reasons, Resources, Usage
 from trimtab.api.quantity import Duration, Fraction, Measured, PositiveDuration
 from trimtab.api.rollout import RejectedVariant, Rollout, RolloutStatus
@@ -21,6 +22,9 @@ from trimtab.api.schema import (
     StatusModel,
 )
 from trimtab.api.triton import TritonSettings
+
+_CLASS_NAME_RULE = "self == '' || self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')"
+_CLASS_NAME_MESSAGE = "must be a name of a PriorityClass: lower case letters, digits, '-' and '.'"
 
 
 class Percentile(StrEnum):
@@ -133,6 +137,10 @@ class ServingWorkloadSpec(ApiModel):
     """How a change of variant is carried out."""
     fallback: Fallback | None = None
     """What to run while metrics are missing; unset means to hold what runs."""
+    availability: Availability = Availability()
+    """How replicas are kept from going all at once, and how they go."""
+    priority_class_name: Annotated[str, Field(max_length=253), Cel(_CLASS_NAME_RULE, _CLASS_NAME_MESSAGE)] = ""
+    """Name of the PriorityClass of the pods; empty means the cluster's default."""
 
 
 class VariantVersion(StatusModel):

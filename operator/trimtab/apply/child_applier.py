@@ -15,6 +15,9 @@ from trimtab.kube.paths import JOBS, Resource, collection, object_path, resource
 OnWritten = Callable[[Resource, Manifest], object]
 """Told of every object as the server returned it: so the next Snapshot shows our own writes at once."""
 
+_GONE = "gone"
+"""In place of the digest of a manifest: the object was removed."""
+
 
 class ChildApplier:
     """Remembers what it applied last. After a restart it applies everything once more, which changes nothing."""
@@ -93,6 +96,17 @@ class ChildApplier:
             self._kube.delete(path, uid=uid)
         with self._lock:
             self._applied.pop(path, None)
+
+    def remove(self, resource: Resource, namespace: str, name: str, now: datetime) -> None:
+        """See that a child is not there which nothing tells of: asked for once, and again with every resync."""
+        path = object_path(resource, name, namespace)
+        with self._lock:
+            known, at = self._applied.get(path, ("", now))
+        if known == _GONE and (now - at).total_seconds() < self._resync_seconds:
+            return
+        self._kube.delete(path)
+        with self._lock:
+            self._applied[path] = (_GONE, now)
 
     def delete(self, resource: Resource, namespace: str, name: str) -> None:
         """Delete any other child."""

@@ -7,12 +7,13 @@ from trimtab.api import labels
 from trimtab.api.hardware import HardwareClassSpec
 from trimtab.api.variant import Artifact
 from trimtab.apply.child_applier import ChildApplier
+from trimtab.apply.children.availability import disruption_budget_name
 from trimtab.apply.children.serving import PORTS, active_version, serving_children
 from trimtab.apply.children.triton_settings import settings_to_load
 from trimtab.apply.children.waker import awake_name, waker_children, waker_name
 from trimtab.apply.settings import Images
 from trimtab.apply.triton import SwitchTarget, TritonControl
-from trimtab.kube.paths import DEPLOYMENTS, SERVICES
+from trimtab.kube.paths import DEPLOYMENTS, DISRUPTION_BUDGETS, SERVICES
 from trimtab.plan.decisions import ServingDecision
 from trimtab.plan.snapshot import ServingState
 
@@ -98,6 +99,8 @@ def apply_serving(
             or deployment.spec_hash != manifest["metadata"]["labels"][labels.SPEC_HASH]
         )
         applier.apply(manifest, now, drifted=drifted, first=not present)
+    if not state.spec.availability.disruption_budget:
+        applier.remove(DISRUPTION_BUDGETS, state.meta.namespace, disruption_budget_name(state.meta), now)
     _apply_waker(state, decision, chosen, images, applier, now)
     failed = triton.switch(switch_targets(state, decision), now)
     if deployment is not None and deployment.ready >= decision.replicas:

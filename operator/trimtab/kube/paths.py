@@ -40,6 +40,7 @@ NAMESPACES: Final = Resource("", "v1", "namespaces", False, "Namespace")
 SERVICES: Final = Resource("", "v1", "services", True, "Service")
 CONFIG_MAPS: Final = Resource("", "v1", "configmaps", True, "ConfigMap")
 CLAIMS: Final = Resource("", "v1", "persistentvolumeclaims", True, "PersistentVolumeClaim")
+DISRUPTION_BUDGETS: Final = Resource("policy", "v1", "poddisruptionbudgets", True, "PodDisruptionBudget")
 EVENTS: Final = Resource("events.k8s.io", "v1", "events", True, "Event")
 SECRETS: Final = Resource("", "v1", "secrets", True, "Secret")
 SCALERS: Final = Resource("autoscaling", "v2", "horizontalpodautoscalers", True, "HorizontalPodAutoscaler")
@@ -62,6 +63,7 @@ BUILT_IN: Final[tuple[Resource, ...]] = (
     SERVICES,
     CONFIG_MAPS,
     CLAIMS,
+    DISRUPTION_BUDGETS,
     EVENTS,
 )
 

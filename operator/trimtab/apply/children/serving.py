@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from trimtab.api import labels
 from trimtab.api.hardware import HardwareClassSpec
 from trimtab.api.variant import Artifact
+from trimtab.apply.children.availability import disruption_budget, spread_constraints
 from trimtab.apply.children.names import Manifest, child_labels, object_meta, selector_labels, short_name, spec_hash
 from trimtab.apply.children.pods import claim_volume, resources, runtime_pod
 from trimtab.apply.children.triton_settings import base_digest, base_settings, settings_text
@@ -21,8 +22,9 @@ HTTP_PORT, GRPC_PORT, METRICS_PORT = 8000, 8001, 8002
 PORTS = {"http": HTTP_PORT, "grpc": GRPC_PORT, "metrics": METRICS_PORT}
 _DRAIN_SECONDS = 8
 """Between leaving the Service and SIGTERM: time for clients and kube-proxy to notice."""
-_EXIT_SECONDS = 20
-_GRACE_SECONDS = 45
+_SPARE_SECONDS = 17
+"""Before SIGKILL, after what requests in flight may take: Triton ends its backends, and an idle connection over HTTP
+keeps it for its whole exit timeout."""
 
 
 def deployment_name(state: ServingState, hardware_class: str) -> str:
@@ -33,6 +35,11 @@ def deployment_name(state: ServingState, hardware_class: str) -> str:
 def active_version(decision: ServingDecision) -> int | None:
     """Version of the Triton model that shall serve."""
     return next((v.version for v in decision.versions if v.name == decision.variant), None)
+
+
+def _longest_seconds(state: ServingState) -> int:
+    """How long requests in flight may go on after SIGTERM."""
+    return int(state.spec.availability.longest_request.total_seconds())
 
 
 def _config(state: ServingState, decision: ServingDecision, artifacts: Mapping[str, Artifact]) -> Manifest:
@@ -48,7 +55,7 @@ def _config(state: ServingState, decision: ServingDecision, artifacts: Mapping[s
         "settingsFile": "/etc/trimtab/active/settings",
         "base": base_digest(triton),
         **base_settings(triton),
-        "exitTimeoutSeconds": _EXIT_SECONDS,
+        "exitTimeoutSeconds": _longest_seconds(state),
     }
 
 
@@ -65,7 +72,7 @@ def _container(state: ServingState, config: Manifest, hardware: HardwareClassSpe
             {"name": "metrics", "containerPort": METRICS_PORT},
         ],
         "resources": resources(state.spec.resources, hardware),
-        "startupProbe": {**ready, "periodSeconds": 1, "timeoutSeconds": 3, "failureThreshold": 180},
+        "startupProbe": {**ready, "periodSeconds": 1, "timeoutSeconds": 3, "failureThreshold": 600},
         "readinessProbe": {**ready, "periodSeconds": 3, "timeoutSeconds": 3, "failureThreshold": 3},
         # A real inference: the server calls itself ready even when the process that runs the model is dead.
         "livenessProbe": {**probe, "periodSeconds": 20, "timeoutSeconds": 15, "failureThreshold": 3},
@@ -86,8 +93,10 @@ def serving_children(
     hardware: HardwareClassSpec,
     images: Images,
 ) -> list[Manifest]:
-    """ConfigMap, Service and Deployment. The pod template depends on neither the variant in force, nor the replicas,
-    nor the settings that a running server takes.
+    """ConfigMap, Service, Deployment and, unless it is turned off, PodDisruptionBudget.
+
+    The pod template depends on neither the variant in force, nor the replicas, nor the settings that a running server
+    takes.
 
     Args:
         state: The workload.
@@ -104,7 +113,13 @@ def serving_children(
         {"name": "active", "configMap": {"name": active_name}},
         {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": "64Mi"}},
     ]
-    pod = runtime_pod(_container(state, config, hardware, images), hardware, volumes, _GRACE_SECONDS)
+    selector = {**selector_labels(state.meta, KIND), labels.HARDWARE_CLASS: hardware_class}
+    grace_seconds = _DRAIN_SECONDS + _longest_seconds(state) + _SPARE_SECONDS
+    pod = runtime_pod(_container(state, config, hardware, images), hardware, volumes, grace_seconds)
+    if spread := spread_constraints(state.spec.availability.spread, selector):
+        pod["topologySpreadConstraints"] = spread
+    if state.spec.priority_class_name:
+        pod["priorityClassName"] = state.spec.priority_class_name
     template = {
         "metadata": {
             "labels": child_labels(state.meta, KIND, hardware_class),
@@ -112,8 +127,9 @@ def serving_children(
         },
         "spec": pod,
     }
-    selector = {**selector_labels(state.meta, KIND), labels.HARDWARE_CLASS: hardware_class}
     name = deployment_name(state, hardware_class)
+    availability = state.spec.availability
+    budgets = [disruption_budget(state.meta, KIND, hardware_class, availability)]
     return [
         {
             "apiVersion": "v1",
@@ -145,4 +161,5 @@ def serving_children(
                 "template": template,
             },
         },
+        *(budgets if availability.disruption_budget else []),
     ]
