@@ -7,9 +7,10 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from tests.unit.worlds import NOW, carbon, hardware, serving, snapshot, training
-from trimtab.api.budget import BudgetStatus
+from trimtab.api.budget import BudgetStatus, DeletedWorkload
 from trimtab.api.common import Usage, UsageGap
 from trimtab.api.policy import EfficiencyPolicySpec, EfficiencyPolicyStatus
+from trimtab.apply.other_status import quiet_policy_status
 from trimtab.handlers.account_metrics import OTHER, AccountMetrics
 from trimtab.handlers.accounting import book_all, settle_all, settle_budgets
 from trimtab.handlers.exporter import Exporter
@@ -85,7 +86,9 @@ def budget(name: str, selector: dict[str, Any] | None = None, ends: timedelta | 
     )
     return PolicyState(
         meta=ObjectMeta(name=name, namespace="demo", created_at=BEGIN),
-        spec=EfficiencyPolicySpec.model_validate({"selector": selector or {}}),
+        spec=EfficiencyPolicySpec.model_validate(
+            {"selector": selector or {}, "budgets": [{"name": "b", "energyKWh": "9", "period": "Total"}]}
+        ),
         status=EfficiencyPolicyStatus(budgets=(status,)),
     )
 
@@ -99,6 +102,62 @@ def test_a_budget_has_its_own_account_over_what_its_policy_selects() -> None:
     over = budgets["demo/over", "b"]
     assert over.accounted_until == NOW - timedelta(minutes=2)
     assert over.energy_watt_hours == pytest.approx(workloads[KEY].energy_watt_hours * 180 / 270, rel=1e-6)
+
+
+THEIRS = {"matchLabels": {"team": "vision"}}
+
+
+def without_its_workload(given: Snapshot, **update: Any) -> Snapshot:
+    return given.model_copy(update={"training": (), **update})
+
+
+def test_a_budget_counts_the_last_seconds_of_a_workload_that_was_deleted_and_its_labels_with_it() -> None:
+    both = (budget("all"), budget("vision", THEIRS))
+    before = world(None, *both, labels={"team": "vision"})
+    planned = {p.key: p for p in plan(before).policies}
+    assert planned["demo/vision"].budgets[0].members == (KEY,)
+    assert planned["demo/all"].budgets[0].members == ()
+    # What stands in status is all that a new operator has: this one was killed before it settled anything.
+    kept = tuple(
+        state.model_copy(update={"status": EfficiencyPolicyStatus(budgets=planned[state.meta.key].budgets)})
+        for state in both
+    )
+    after = settle(without_its_workload(before, policies=kept))[1]
+    assert after["demo/vision", "b"].energy_watt_hours == after["demo/all", "b"].energy_watt_hours > 0.0
+    # Without the name in status nothing tells that it was theirs.
+    assert settle(without_its_workload(before))[1]["demo/vision", "b"].energy_watt_hours == 0.0
+
+
+def deleted(until: timedelta, *gaps: UsageGap, **facts: Any) -> BudgetStatus:
+    """The budget as it is planned a while after its member was seen to be gone, by how far the account has come."""
+    state = budget("vision", THEIRS)
+    status = state.status.budgets[0].model_copy(
+        update={
+            "usage": Usage(accounted_until=BEGIN + until, gaps=gaps),
+            **(facts or {"deleted": (DeletedWorkload(name=KEY, since=BEGIN),)}),
+        }
+    )
+    state = state.model_copy(update={"status": EfficiencyPolicyStatus(budgets=(status,))})
+    given = without_its_workload(world(None, state)).model_copy(update={"taken_at": BEGIN + until})
+    return plan(given).policies[0].budgets[0]
+
+
+def test_who_was_deleted_is_named_until_all_is_metered_and_nothing_can_be_corrected() -> None:
+    first = deleted(timedelta(seconds=30), members=(KEY,))
+    assert first.members == ()
+    assert first.deleted == (DeletedWorkload(name=KEY, since=BEGIN + timedelta(seconds=30)),)
+    assert [one.name for one in deleted(timedelta(minutes=5)).deleted] == [KEY]
+    assert deleted(timedelta(minutes=11)).deleted == ()
+    hole = UsageGap(start=BEGIN + timedelta(minutes=1), end=BEGIN + timedelta(minutes=2))
+    assert [one.name for one in deleted(timedelta(minutes=11), hole).deleted] == [KEY]
+
+
+def test_a_change_of_whom_a_budget_counts_is_written_at_once() -> None:
+    old = EfficiencyPolicyStatus(budgets=(budget("b").status.budgets[0],))
+    new = old.model_copy(update={"budgets": (old.budgets[0].model_copy(update={"members": (KEY,)}),)})
+    assert quiet_policy_status(new, old).budgets == new.budgets
+    spent = old.model_copy(update={"budgets": (old.budgets[0].model_copy(update={"spent": 0.1}),)})
+    assert quiet_policy_status(spent, old).budgets == old.budgets
 
 
 def test_savings_are_against_the_stated_baseline() -> None:

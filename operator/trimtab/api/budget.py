@@ -80,6 +80,15 @@ class Budget(ApiModel):
     enough. Without Suspend, what runs goes on when the budget is exhausted."""
 
 
+class DeletedWorkload(StatusModel):
+    """A workload that was deleted before all that it spent was metered."""
+
+    name: Annotated[str, Field(max_length=320)]
+    """`Kind/namespace/name`."""
+    since: datetime
+    """When it was seen to be gone."""
+
+
 class BudgetStatus(StatusModel):
     """How a budget stands. Limit and spending are in its own unit: USD, kWh or kilograms."""
 
@@ -119,3 +128,8 @@ class BudgetStatus(StatusModel):
     """From when on what was asked for is known."""
     demand_spread: Measured = 0.0
     """Standard deviation of the rate that is asked for without any action, in the budget's unit an hour."""
+    members: Annotated[tuple[Annotated[str, Field(max_length=320)], ...], Field(max_length=1000)] = ()
+    """Of a policy with a selector: the workloads that count and may run, as `Kind/namespace/name`. They count to their
+    last second when they are deleted, and their labels with them."""
+    deleted: Annotated[tuple[DeletedWorkload, ...], Field(max_length=1000)] = ()
+    """Members that were deleted and are not metered to their end yet."""

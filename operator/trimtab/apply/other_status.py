@@ -114,9 +114,12 @@ def quiet_policy_status(new: EfficiencyPolicyStatus, old: EfficiencyPolicyStatus
 
 
 def _quiet_budget(new: BudgetStatus, old: BudgetStatus) -> BudgetStatus:
-    if (new.period_start, new.action, new.limit) != (old.period_start, old.action, old.limit):
-        return new
-    return old
+    return old if _kept_at_once(new) == _kept_at_once(old) else new
+
+
+def _kept_at_once(one: BudgetStatus) -> tuple[object, ...]:
+    """What must not wait for the next writing."""
+    return one.period_start, one.action, one.limit, one.members, one.deleted
 
 
 def hardware_status(

@@ -12,6 +12,7 @@ from datetime import datetime
 from functools import cached_property, partial
 from typing import TypeVar
 
+from trimtab.api.budget import BudgetStatus
 from trimtab.api.common import Usage
 from trimtab.api.hardware import NodeUsage
 from trimtab.handlers.baselines import with_savings
@@ -19,6 +20,7 @@ from trimtab.ledger.account import advance, revisit
 from trimtab.ledger.booking import Booked, Intensity, book
 from trimtab.observe.meter import WindowReading, declared_units
 from trimtab.observe.meter_windows import CLASS, Due, Window, policy_kind, workloads
+from trimtab.plan.budget.members import gone, selects_all
 from trimtab.plan.intensity import mean_intensity, points_by_zone
 from trimtab.plan.policy import applies
 from trimtab.plan.snapshot import PolicyState, Snapshot
@@ -93,14 +95,14 @@ def settle_all(snapshot: Snapshot, books: Books) -> dict[str, Usage]:
 def settle_budgets(snapshot: Snapshot, books: Books) -> dict[tuple[str, str], Usage]:
     """The accounts of budgets that were read, by the policy's key and the budget's name.
 
-    A budget is for all workloads that its policy selects. Those that are gone have no labels any more: they count
-    where the policy selects by namespace alone.
+    A budget is for all workloads that its policy selects. Those that are gone have no labels any more: they count where
+    the policy selects by namespace alone, or where the budget's status names them.
     """
     usages: dict[tuple[str, str], Usage] = {}
     for policy in snapshot.policies:
         for budget in policy.status.budgets:
             account = f"{policy_kind(policy)}/{policy.meta.key}/{budget.name}"
-            settled = _settle(budget.usage, account, books, partial(_reached, policy, snapshot))
+            settled = _settle(budget.usage, account, books, partial(_reached, policy, budget, snapshot))
             if settled is not None:
                 usages[policy.meta.key, budget.name] = settled
     return usages
@@ -136,15 +138,16 @@ def _fits(usage: Usage, due: Due) -> bool:
     return due.gap in usage.gaps if due.gap is not None else usage.accounted_until in (None, due.start)
 
 
-def _reached(policy: PolicyState, snapshot: Snapshot, booked: Booked) -> tuple[str, ...]:
+def _reached(policy: PolicyState, budget: BudgetStatus, snapshot: Snapshot, booked: Booked) -> tuple[str, ...]:
     present = {f"{kind}/{state.meta.key}": state.meta for kind, state in workloads(snapshot)}
-    keys = [key for key, meta in present.items() if applies(policy, meta)]
-    selector = policy.spec.selector
-    if not selector.match_labels and not selector.match_expressions:
+    keys = {key for key, meta in present.items() if applies(policy, meta)}
+    if selects_all(policy):
         for key in booked.cells:
             kind, _, rest = key.partition("/")
             if key not in present and kind != CLASS and _in_namespace(policy, rest.split("/")[0]):
-                keys.append(key)
+                keys.add(key)
+    else:
+        keys |= gone(budget, frozenset(present))
     return tuple(sorted(keys))
 
 

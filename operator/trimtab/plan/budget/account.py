@@ -87,6 +87,8 @@ def _opened(budget: Budget, start: datetime, carried: float, before: BudgetStatu
         demand_at=before.demand_at if before is not None else None,
         demand_since=before.demand_since if before is not None else None,
         demand_spread=before.demand_spread if before is not None else 0.0,
+        members=before.members if before is not None else (),
+        deleted=before.deleted if before is not None else (),
     )
     return with_usage(budget, status, Usage(accounted_until=start))
 

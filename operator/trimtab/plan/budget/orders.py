@@ -10,6 +10,7 @@ from trimtab.api.policy import Mode, Preference
 from trimtab.plan.budget.account import limit_of, roll_over, spent_of, unit_of
 from trimtab.plan.budget.demands import BudgetView, serving_demand, training_demand
 from trimtab.plan.budget.enforce import enforce
+from trimtab.plan.budget.members import followed
 from trimtab.plan.budget.period import period_at
 from trimtab.plan.budget.problem import Demand, Rates, Standing, Verdict
 from trimtab.plan.budget.words import action_in_force, budget_message, saving_reason, stop_reason, wait_reason
@@ -57,6 +58,7 @@ def plan_budgets(snapshot: Snapshot, rules: Rules, series: Series) -> BudgetPlan
         shown = []
         for budget in policy.spec.budgets:
             account = roll_over(budget, known.get(budget.name), policy.meta.created_at, snapshot.taken_at)
+            account = followed(policy, account, snapshot)
             if policy.spec.mode is Mode.OFF:
                 shown.append(account.model_copy(update=_NOTHING_DONE))
                 continue
