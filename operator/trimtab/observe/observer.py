@@ -25,16 +25,15 @@ from trimtab.observe.hardware import hardware_states
 from trimtab.observe.hardware_figures import Instances, InstanceTables, with_figures
 from trimtab.observe.idleness import WAITING_QUERY, idleness, may_sleep, requests_query
 from trimtab.observe.idleness import windows as idle_windows
-from trimtab.observe.lateness import LatenessMemory, lateness_query, step_seconds
-from trimtab.observe.load_history import LoadMemory, interval_seconds
+from trimtab.observe.load_history import interval_seconds
 from trimtab.observe.meter import WindowReading, read_window
 from trimtab.observe.meter_queries import Results, queries
 from trimtab.observe.meter_windows import carbon_since, windows
 from trimtab.observe.projection import NODES, PODS
 from trimtab.observe.prometheus import Prometheus, PrometheusError
 from trimtab.observe.rollout_evidence import evidence_queries, rollout_intervals, running
-from trimtab.observe.series import at_time, by_workload
-from trimtab.observe.serving_metrics import serving_metrics, serving_query
+from trimtab.observe.series import by_workload
+from trimtab.observe.serving_reader import ServingReader
 from trimtab.observe.settings import ObserveSettings
 from trimtab.observe.training_metrics import training_metrics, training_query
 from trimtab.observe.triton import Loaded, Server, TritonVersions
@@ -69,9 +68,7 @@ class Observer:
         )
         self._figures, self._figures_problem = InstanceTables(settings.tables_directory), ""
         self._reported: frozenset[Rejected] = frozenset()
-        self._loads = LoadMemory(interval_seconds(settings.scrape_interval_seconds))
-        self._lateness = LatenessMemory(step_seconds(settings.scrape_interval_seconds))
-        self._lateness_problem = ""
+        self._serving = ServingReader(settings)
         self._others_listed_at: datetime | None = None
         self._others_failed: dict[str, str] = {}
 
@@ -128,9 +125,7 @@ class Observer:
         else:
             try:
                 training = self._with_training_metrics(self._prometheus, training, now)
-                fresh = self._read_serving(self._prometheus, serving, now)
-                fresh = self._with_history(self._prometheus, serving, fresh, now)
-                fresh = self._with_lateness(self._prometheus, serving, fresh, now)
+                fresh = self._serving.whole(self._prometheus, serving, now)
                 serving = tuple(one.model_copy(update={"metrics": fresh.get(one.meta.key)}) for one in serving)
                 serving = self._with_rollouts(self._prometheus, serving, now)
                 serving = self._with_idleness(self._prometheus, serving, now)
@@ -160,7 +155,7 @@ class Observer:
         if self._prometheus is None:
             return {}
         try:
-            return self._read_serving(self._prometheus, snapshot.serving, now)
+            return self._serving.present(self._prometheus, snapshot.serving, now)
         except PrometheusError as error:
             logger.warning("no look at serving metrics: %s", error)
             return {}
@@ -222,42 +217,6 @@ class Observer:
             for one in states
         )
 
-    def _read_serving(
-        self, prometheus: Prometheus, states: tuple[ServingState, ...], now: datetime
-    ) -> dict[str, ServingMetrics]:
-        # Asked also when there is nothing to serve: it is how an outage is seen before it hurts.
-        window_seconds = self._settings.rate_window_seconds
-        settle_seconds = window_seconds + 2 * self._settings.scrape_interval_seconds
-        series = by_workload(prometheus.query(serving_query(window_seconds), now))
-        found = {
-            one.meta.key: serving_metrics(series.get(one.meta.key, ()), one.spec, one.pods, now, settle_seconds)
-            for one in states
-        }
-        return {key: metrics for key, metrics in found.items() if metrics is not None}
-
-    def _with_history(
-        self,
-        prometheus: Prometheus,
-        states: tuple[ServingState, ...],
-        fresh: dict[str, ServingMetrics],
-        now: datetime,
-    ) -> dict[str, ServingMetrics]:
-        memory = self._loads
-        specs = {one.meta.key: one.spec for one in states if one.meta.key in fresh}
-        promql = memory.query(specs.values(), now)
-        if promql is None:
-            return fresh
-        memory.take(by_workload(prometheus.query(promql, now)), now)
-        return {
-            key: metrics.model_copy(
-                update={
-                    "recent_requests_per_second": memory.rates(key, specs[key], now),
-                    "recent_interval_seconds": memory.interval,
-                }
-            )
-            for key, metrics in fresh.items()
-        }
-
     def _with_rollouts(
         self, prometheus: Prometheus, states: tuple[ServingState, ...], now: datetime
     ) -> tuple[ServingState, ...]:
@@ -270,28 +229,6 @@ class Observer:
             return state.model_copy(update={"rollout_intervals": rollout_intervals(state, series, interval)})
 
         return tuple(of(one) if running(one) is not None else one for one in states) if found else states
-
-    def _with_lateness(
-        self,
-        prometheus: Prometheus,
-        states: tuple[ServingState, ...],
-        fresh: dict[str, ServingMetrics],
-        now: datetime,
-    ) -> dict[str, ServingMetrics]:
-        """How many requests were late. Without it the planner takes what is just allowed: that holds up nothing."""
-        memory = self._lateness
-        read = memory.due(states, now.timestamp(), self._settings.scrape_interval_seconds)
-        if read is not None:
-            try:
-                found = prometheus.query(lateness_query(memory.step, read.steps), at_time(read.end_seconds))
-                memory.take(read, states, by_workload(found))
-                self._lateness_problem = ""
-            except PrometheusError as error:
-                memory.failed(now.timestamp())
-                if str(error) != self._lateness_problem:
-                    logger.warning("the share of late requests stays as it was read last: %s", error)
-                self._lateness_problem = str(error)
-        return {key: metrics.model_copy(update={"late": memory.share(key)}) for key, metrics in fresh.items()}
 
     def _with_idleness(
         self, prometheus: Prometheus, states: tuple[ServingState, ...], now: datetime

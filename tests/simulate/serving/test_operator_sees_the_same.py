@@ -23,11 +23,10 @@ from tests.unit.worlds import hardware, meta, variant
 from trimtab.api.serving import LatenessSource, ServingWorkloadSpec, ServingWorkloadStatus
 from trimtab.api.variant import ModelVariantStatus
 from trimtab.local.binaries.build import ensure
-from trimtab.observe.lateness import LatenessMemory, lateness_query
-from trimtab.observe.load_history import history_query, interval_seconds, load_history
 from trimtab.observe.prometheus import Prometheus, PrometheusError
-from trimtab.observe.series import at_time, by_workload
-from trimtab.observe.serving_metrics import serving_metrics, serving_query
+from trimtab.observe.series import at_time
+from trimtab.observe.serving_reader import ServingReader
+from trimtab.observe.settings import ObserveSettings
 from trimtab.plan.capacity import Capacity
 from trimtab.plan.fleet.control import control
 from trimtab.plan.fleet.demand import demand
@@ -251,25 +250,13 @@ def observed(prometheus: Prometheus, asked: Asked) -> ServingState:
         meta=meta("digits").model_copy(update={"created_at": START - timedelta(hours=1)}), spec=spec,
         status=ServingWorkloadStatus.model_validate(status), deployments=(deployment,), pods=pods,
     )  # fmt: skip
-    # The simulator's one server tells for all.
-    read = by_workload(prometheus.query(serving_query(15.0), now))["demo/digits"]
-    metrics = serving_metrics(read, spec, pods[:1], now, 30.0)
-    assert metrics is not None
-    interval = interval_seconds(SCRAPE)
-    promql = history_query([spec], interval)
-    assert promql is not None
-    past = by_workload(prometheus.query(promql, now))["demo/digits"]
-    memory, reads = LatenessMemory(60.0), 0
-    while (due := memory.due([state], now.timestamp(), SCRAPE)) is not None:
-        found = prometheus.query(lateness_query(60.0, due.steps), at_time(due.end_seconds))
-        memory.take(due, [state], by_workload(found))
-        reads += 1
-    assert reads == 12
-    known = {
-        "recent_requests_per_second": load_history(past, spec, interval, now), "recent_interval_seconds": interval,
-        "late": memory.share("demo/digits"),
-    }  # fmt: skip
-    return state.model_copy(update={"metrics": metrics.model_copy(update=known)})
+    # The simulator's one server tells for all: with a pod that tells nothing, nothing would be known.
+    told_of = (state.model_copy(update={"pods": pods[:1]}),)
+    reader = ServingReader(ObserveSettings(scrape_interval_seconds=SCRAPE))
+    for _ in range(12):
+        # As many passes as it takes after a restart.
+        metrics = reader.whole(prometheus, told_of, now)["demo/digits"]
+    return state.model_copy(update={"metrics": metrics})
 
 
 def asked_by_operator(state: ServingState, now: datetime) -> tuple[Fleet, int]:
