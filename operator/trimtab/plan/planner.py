@@ -48,7 +48,7 @@ def plan(snapshot: Snapshot) -> Plan:
         served, snapshot, _of_kind(budgets.rules, "ServingWorkload"), intensities, capacity, accepted
     )
     _take_builds(variants, snapshot, capacity)
-    training = plan_training(snapshot, series, capacity, _of_kind(budgets.rules, "TrainingWorkload"))
+    training = plan_training(snapshot, series, capacity, _of_kind(budgets.rules, "TrainingWorkload"), budgets.limits)
     workloads = [*(t.meta for t in snapshot.training), *(s.meta for s in snapshot.serving)]
     return Plan(
         taken_at=snapshot.taken_at,

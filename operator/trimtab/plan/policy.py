@@ -40,8 +40,6 @@ class EffectivePolicy(Fact):
     """Why these actions are in force, and what it would cost otherwise."""
     stop: Reason | None = None
     """Why it may not run now."""
-    wait: Reason | None = None
-    """Why a training is put off although it could run."""
     shift_until: datetime | None = None
     """LaterSlots: until when a training without a deadline may be shifted."""
 

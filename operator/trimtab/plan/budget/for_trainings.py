@@ -8,7 +8,7 @@ from trimtab.api.common import Reason
 from trimtab.plan.budget.account import limit_of, unit_of
 from trimtab.plan.budget.forecast import hours_left
 from trimtab.plan.budget.period import period_at
-from trimtab.plan.budget.problem import Standing, Verdict
+from trimtab.plan.budget.problem import METER_DOUBT, STOP_SECONDS, Standing, Verdict
 from trimtab.plan.training.spending import LimitPeriod, TrainingLimit
 
 _PERIODS_AHEAD = 6
@@ -16,24 +16,33 @@ _PERIODS_AHEAD = 6
 
 
 def training_limit(
-    policy: str, budget: Budget, standing: Standing, verdict: Verdict, reasons: Mapping[str, Reason]
+    policy: str,
+    budget: Budget,
+    standing: Standing,
+    verdict: Verdict,
+    holds_per_hour: float,
+    reasons: Mapping[str, Reason],
 ) -> TrainingLimit | None:
-    """The budget as the schedule of trainings sees it; None while LaterSlots is not in force, or no period ends.
+    """The budget as the schedule of trainings sees it; None while LaterSlots is neither in force nor planned, or where
+    no period ends.
 
-    What services ask for by the forecast is taken off, in this period and in those that follow. Of these nothing is
-    known but the limit: what is carried over to them is not counted on.
+    What services ask for by the forecast is taken off, and what is spent until pods that stop are gone. Of the periods
+    that follow nothing is known but the limit: what is carried over to them is not counted on.
 
     Args:
         policy: Key of the policy.
         budget: The budget.
         standing: As it stands.
         verdict: What is done about it.
+        holds_per_hour: What all pods that count spend now for an hour.
         reasons: By key (`namespace/name`) of its trainings: why one is put off.
     """
-    if BudgetAction.LATER_SLOTS not in standing.actions[: verdict.level] or standing.period_end is None or not reasons:
+    planned = standing.actions[: verdict.planned]
+    if BudgetAction.LATER_SLOTS not in planned or standing.period_end is None or not reasons:
         return None
-    services = verdict.asked.services[verdict.level]
-    left = standing.limit - verdict.spent_now - services * hours_left(standing)
+    services = verdict.asked.services[verdict.planned]
+    stopping = holds_per_hour * STOP_SECONDS / 3600.0 * (1.0 + METER_DOUBT)
+    left = standing.limit - verdict.spent_now - services * hours_left(standing) - stopping
     periods, end = [LimitPeriod(standing.now, standing.period_end, max(0.0, left))], standing.period_end
     for _ in range(_PERIODS_AHEAD):
         start = end

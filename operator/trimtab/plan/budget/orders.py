@@ -10,6 +10,7 @@ from trimtab.api.policy import Mode, Preference
 from trimtab.plan.budget.account import limit_of, roll_over, spent_of, unit_of
 from trimtab.plan.budget.demands import BudgetView, serving_demand, training_demand
 from trimtab.plan.budget.enforce import enforce
+from trimtab.plan.budget.for_trainings import training_limit
 from trimtab.plan.budget.members import followed
 from trimtab.plan.budget.period import period_at
 from trimtab.plan.budget.problem import Demand, Rates, Standing, Verdict
@@ -19,6 +20,7 @@ from trimtab.plan.policy import EffectivePolicy, applies
 from trimtab.plan.rates import units_per_replica
 from trimtab.plan.snapshot import IntensityPoint, PolicyState, Snapshot
 from trimtab.plan.training.options import TrainingOption
+from trimtab.plan.training.spending import TrainingLimit
 
 Rules = dict[str, EffectivePolicy]
 """What holds for each workload, by `Kind/namespace/name`."""
@@ -41,6 +43,8 @@ class BudgetPlan:
     """With what the budgets have in force."""
     statuses: dict[str, tuple[BudgetStatus, ...]]
     """By the policy's key."""
+    limits: tuple[TrainingLimit, ...] = ()
+    """Budgets whose LaterSlots is in force: the schedule of trainings puts off what they do not hold."""
 
 
 def plan_budgets(snapshot: Snapshot, rules: Rules, series: Series) -> BudgetPlan:
@@ -52,7 +56,7 @@ def plan_budgets(snapshot: Snapshot, rules: Rules, series: Series) -> BudgetPlan
         series: Carbon intensity by zone.
     """
     merged, statuses = dict(rules), dict[str, tuple[BudgetStatus, ...]]()
-    world = _World(snapshot, rules, series, _left_by_services(snapshot), {})
+    world = _World(snapshot, rules, series, _left_by_services(snapshot), {}, [])
     for policy in snapshot.policies:
         known = {status.name: status for status in policy.status.budgets}
         shown = []
@@ -67,7 +71,7 @@ def plan_budgets(snapshot: Snapshot, rules: Rules, series: Series) -> BudgetPlan
             for key, order in orders.items():
                 merged[key] = _with_order(merged[key], order)
         statuses[policy.meta.key] = tuple(shown)
-    return BudgetPlan(merged, statuses)
+    return BudgetPlan(merged, statuses, tuple(world.limits))
 
 
 _NOTHING_DONE = {
@@ -89,6 +93,8 @@ class _World:
     capacity: Capacity
     options: dict[str, list[TrainingOption]]
     """Of trainings, as they are worked out."""
+    limits: list[TrainingLimit]
+    """Of budgets, as they are worked out."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +105,6 @@ class _Order:
     actions: tuple[BudgetAction, ...]
     saving: Reason
     stop: Reason | None
-    wait: Reason | None
     cap_per_hour: float | None
     period_end: datetime | None
 
@@ -182,9 +187,27 @@ def _decided(
     demands = _demands(policy, view, world.capacity)
     verdict = enforce(standing, demands)
     status = shown_status(policy.meta.key, policy.spec.mode, budget, account, standing, verdict)
+    holds, why = sum(d.holds_per_hour for d in demands), _reasons(policy, budget, standing, verdict, demands)
+    limit = training_limit(policy.meta.key, budget, standing, verdict, holds, why)
+    world.limits.extend([limit] if limit is not None else ())
     if not verdict.level:
         return status, {}
     return status, {d.key: _order(policy, budget, standing, verdict, d) for d in demands}
+
+
+def _reasons(
+    policy: PolicyState, budget: Budget, standing: Standing, verdict: Verdict, demands: tuple[Demand, ...]
+) -> dict[str, Reason]:
+    """By key of the trainings: why one is put off, if the schedule does."""
+    return {
+        d.key.partition("/")[2]: wait_reason(policy.meta.key, budget, standing, verdict, _rate(verdict, d))
+        for d in demands
+        if not d.service
+    }
+
+
+def _rate(verdict: Verdict, demand: Demand) -> float:
+    return demand.per_hour[verdict.level] or max(demand.per_hour)
 
 
 def _demands(policy: PolicyState, view: BudgetView, capacity: Capacity) -> tuple[Demand, ...]:
@@ -209,14 +232,13 @@ def _left_by_services(snapshot: Snapshot) -> Capacity:
 
 
 def _order(policy: PolicyState, budget: Budget, standing: Standing, verdict: Verdict, demand: Demand) -> _Order:
-    name, rate = policy.meta.key, demand.per_hour[verdict.level] or max(demand.per_hour)
+    name, rate = policy.meta.key, _rate(verdict, demand)
     said = (name, budget, standing, verdict)
     return _Order(
         budget=budget,
         actions=standing.actions[: verdict.level],
         saving=saving_reason(*said),
         stop=stop_reason(*said, rate) if demand.key in verdict.stopped else None,
-        wait=wait_reason(*said, rate) if demand.key in verdict.waiting else None,
         cap_per_hour=verdict.caps_per_hour.get(demand.key),
         period_end=standing.period_end,
     )
@@ -232,7 +254,6 @@ def _with_order(rules: EffectivePolicy, order: _Order) -> EffectivePolicy:
         "actions": tuple(a for a in BudgetAction if a in taken),
         "saving": (*rules.saving, order.saving),
         "stop": rules.stop or order.stop,
-        "wait": rules.wait or order.wait,
     }
     if BudgetAction.CHEAPER_VARIANT in taken:
         update["prefer"] = Preference.COST

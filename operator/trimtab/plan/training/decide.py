@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from trimtab.api.budget import BudgetAction
 from trimtab.api.common import Reason
 from trimtab.api.training import TrainingAction
 from trimtab.plan.capacity import Capacity
@@ -24,7 +25,8 @@ from trimtab.plan.training.reasons import class_reason, waiting_reason
 from trimtab.plan.training.saving import saving_options
 from trimtab.plan.training.scaling import learned_scaling
 from trimtab.plan.training.shares import share
-from trimtab.plan.training.slack import Slack, carbon_hold, needed_time, slack, worth_waiting
+from trimtab.plan.training.slack import Slack, carbon_hold, latest_hours, needed_time, slack, worth_waiting
+from trimtab.plan.training.spending import TrainingLimit, overrun_reasons
 from trimtab.plan.training.timeline import runs_now, schedule_slots
 
 _WARNINGS = (
@@ -63,6 +65,7 @@ class _World:
     series: Mapping[str, tuple[IntensityPoint, ...]]
     capacity: Capacity
     rules: Mapping[str, EffectivePolicy]
+    limits: tuple[TrainingLimit, ...] = ()
 
     @property
     def now(self) -> datetime:
@@ -77,6 +80,7 @@ def plan_training(
     series: Mapping[str, tuple[IntensityPoint, ...]],
     capacity: Capacity,
     rules: Mapping[str, EffectivePolicy],
+    limits: tuple[TrainingLimit, ...] = (),
 ) -> tuple[TrainingDecision, ...]:
     """Decide for all training workloads; the decisions are in the order of the queue.
 
@@ -85,8 +89,9 @@ def plan_training(
         series: Carbon intensity by zone.
         capacity: What serving and builds leave of each class; what runs now is taken out of it.
         rules: What holds for each, by key.
+        limits: Budgets for which work is put off.
     """
-    world = _World(snapshot, series, capacity, rules)
+    world = _World(snapshot, series, capacity, rules, limits)
     found = [_find(state, world) for state in sorted(snapshot.training, key=queue_order)]
     for one in found:
         job = one.state.job
@@ -96,7 +101,7 @@ def plan_training(
     ready = share(alone, capacity, snapshot.taken_at)
     settled = {c.state.meta.key: c for c in ready}
     found = [replace(f, candidate=settled.get(f.state.meta.key, f.candidate)) for f in found]
-    problem = scheduling_problem(ready, snapshot.hardware, series, capacity, snapshot.taken_at)
+    problem = scheduling_problem(ready, snapshot.hardware, series, capacity, snapshot.taken_at, limits)
     horizon = timedelta(hours=float(problem.edges_hours[-1]))
     plans = solve_with_reserve(problem) if _short(ready, capacity) else solve(problem)
     by_key = {p.key: p for p in plans.jobs}
@@ -105,12 +110,20 @@ def plan_training(
         if run is not None:
             option = candidate.options[run.mode]
             capacity.take(option.name, option.units)
-    return tuple(_decide(one, by_key.get(one.state.meta.key), world, horizon) for one in found)
+    too_small = overrun_reasons(problem.budgets, plans.overruns)
+    return tuple(
+        _with_reason(_decide(one, by_key.get(one.state.meta.key), world, horizon), too_small.get(one.state.meta.key))
+        for one in found
+    )
+
+
+def _with_reason(decision: TrainingDecision, reason: Reason | None) -> TrainingDecision:
+    return decision if reason is None else decision.model_copy(update={"reasons": (*decision.reasons, reason)})
 
 
 def _held_back(found: _Found) -> bool:
     """Whether its user, a window or a budget keeps it from running: then it is not scheduled."""
-    return found.state.spec.suspend or found.policy.stop is not None or found.policy.wait is not None
+    return found.state.spec.suspend or found.policy.stop is not None
 
 
 def _short(candidates: tuple[Candidate, ...], capacity: Capacity) -> bool:
@@ -136,9 +149,14 @@ def _find(state: TrainingState, world: _World) -> _Found:
         # Nothing tells how replicas scale: as many as fit, as soon as they fit.
         usable = tuple({o.name: o for o in reversed(usable)}.values())[::-1]
     hold = carbon_hold(state, usable[0], policy, world.points(usable[0]), world.now)
-    best = usable[0]
-    room = slack(state, policy, at_once_hours(state, best), best.rate.cost_usd_per_hour, hold, world.now)
-    if room.delay_usd_per_hour == 0.0 and not _may_gain(state, usable, room, world):
+    hours = at_once_hours(state, usable[0])
+    room = slack(state, policy, hours, usable[0].rate.cost_usd_per_hour, hold, world.now)
+    latest = latest_hours(state, policy, hours, world.now)
+    forced = hold is not None and hold.run
+    if not forced and any(limit.puts_off(state.meta.key, latest, world.now) for limit in world.limits):
+        shifted = policy.saves(BudgetAction.LATER_SLOTS) and _may_gain(state, usable, room, world)
+        room = room if shifted else room.patient(latest)
+    elif room.delay_usd_per_hour == 0.0 and not _may_gain(state, usable, room, world):
         room = room.prompt()
     return _Found(state, policy, Candidate(state, policy, known or usable, hold, room), tuple(refused))
 
@@ -203,18 +221,18 @@ def _action(
     chosen, hold = class_reason(candidate, option), candidate.hold
     if plan is None:
         by_user = Reason(code="SuspendedByUser", message="spec.suspend is true")
-        return stop, (by_user if candidate.state.spec.suspend else _told_to_stop(candidate.policy) or by_user,)
+        return stop, (by_user if candidate.state.spec.suspend else candidate.policy.stop or by_user,)
     if hold is not None and not hold.run:
         return stop, (hold.reason, chosen)
     if runs_now(plan) is not None:
         run = (hold.reason, chosen) if hold is not None else (chosen,)
         return TrainingAction.RUN, (*run, *candidate.policy.saving)
+    if plan.bound_by == "Budget":
+        later = next((limit.reasons[plan.key] for limit in world.limits if plan.key in limit.reasons), None)
+        if later is not None:
+            return stop, (later, chosen, *candidate.policy.saving)
     why = waiting_reason(candidate, plan, option, world.points(option), world.capacity, world.now)
     return stop, (why, chosen, *candidate.policy.saving)
-
-
-def _told_to_stop(policy: EffectivePolicy) -> Reason | None:
-    return policy.stop or policy.wait
 
 
 def _finished(state: TrainingState) -> Reason | None:
@@ -248,7 +266,7 @@ def _impossible(found: _Found, world: _World) -> TrainingDecision:
     action = TrainingAction.WAIT
     if state.job is not None:
         over = any(r.code == "OverLimit" and r.name == state.job.hardware_class for r in found.refused)
-        told = _told_to_stop(found.policy)
+        told = found.policy.stop
         reasons = (told, *reasons) if told is not None else reasons
         stops = over or state.job.suspended or state.spec.suspend or told is not None
         action = TrainingAction.SUSPEND if stops else TrainingAction.RUN

@@ -14,7 +14,8 @@ from trimtab.plan.rates import embodied_grams_per_hour
 from trimtab.plan.schedule.problem import FloatArray, Job, Pool, RunMode, SchedulingProblem
 from trimtab.plan.snapshot import HardwareState, IntensityPoint, TrainingState
 from trimtab.plan.training.options import SUSPEND_RESUME_SECONDS, TrainingOption, remaining_samples
-from trimtab.plan.training.slack import Hold, Slack
+from trimtab.plan.training.slack import Hold, Slack, needed_time
+from trimtab.plan.training.spending import TrainingLimit, budgets_of, with_periods
 
 MOST_SLOTS = 168
 """A week of hourly slots: further than any forecast of carbon intensity is worth something."""
@@ -148,6 +149,7 @@ def scheduling_problem(
     series: Mapping[str, tuple[IntensityPoint, ...]],
     capacity: Capacity,
     now: datetime,
+    limits: tuple[TrainingLimit, ...] = (),
 ) -> SchedulingProblem:
     """Put the problem together.
 
@@ -157,6 +159,7 @@ def scheduling_problem(
         series: Carbon intensity by zone.
         capacity: What is left of each class for training.
         now: Start of the horizon.
+        limits: Budgets for which work is put off.
     """
     names = {h.meta.name: i for i, h in enumerate(hardware)}
     needed = 1.0 + sum(
@@ -164,7 +167,12 @@ def scheduling_problem(
     )
     zones = {h.spec.grid_zone for h in hardware}
     edges = slot_edges({z: p for z, p in series.items() if z in zones}, now, needed)
+    known = frozenset(c.state.meta.key for c in candidates if needed_time(c.state, c.best) is not None)
+    limits = tuple(limit for limit in limits if known & limit.reasons.keys())
+    latest = max((c.slack.deadline_hours for c in candidates if math.isfinite(c.slack.deadline_hours)), default=0.0)
+    edges = with_periods(edges, limits, latest, needed, now)
     pools = tuple(_pool(h, capacity.left(h.meta.name), series.get(h.spec.grid_zone, ()), now, edges) for h in hardware)
     weigh_starts = len(candidates) <= MOST_WEIGHED_STARTS
     jobs = tuple(_job(c, names, float(edges[1]), weigh_starts=weigh_starts) for c in candidates)
-    return SchedulingProblem(edges_hours=edges, pools=pools, jobs=jobs)
+    budgets = budgets_of(limits, known, edges, now)
+    return SchedulingProblem(edges_hours=edges, pools=pools, jobs=jobs, budgets=budgets)

@@ -38,6 +38,10 @@ class Slack:
     may_shift: bool
     """Whether a policy lets carbon or cost decide when it runs."""
 
+    def patient(self, deadline_hours: float) -> "Slack":
+        """Until a later deadline for the sake of a budget, but no later than that needs."""
+        return Slack(max(self.deadline_hours, deadline_hours), max(self.delay_usd_per_hour, _PROMPT_USD_PER_HOUR), True)
+
     def prompt(self) -> "Slack":
         """The same time, but waiting is only for who needs the room more."""
         return replace(self, delay_usd_per_hour=_PROMPT_USD_PER_HOUR)
@@ -86,6 +90,25 @@ def at_once_slack(at_once_hours: float) -> Slack:
     return Slack(at_once_hours * (1 + 1e-6), _PROMPT_USD_PER_HOUR, may_shift=False)
 
 
+def latest_hours(state: TrainingState, policy: EffectivePolicy, at_once_hours: float, now: datetime) -> float:
+    """Hours from now until which it may take at most: its deadline, and the delay that is allowed; infinite without.
+
+    Args:
+        state: The workload.
+        policy: What holds for it.
+        at_once_hours: Running time from now on, start included.
+        now: The instant of the decision.
+    """
+    complete_within, delay, latest = state.spec.targets.complete_within, policy.allowed_delay, math.inf
+    if complete_within is not None:
+        left = (state.meta.created_at + complete_within - now).total_seconds() / 3600.0
+        latest = left - MARGIN * at_once_hours
+    if delay is not None:
+        allowed = max(0.0, (delay - waited(state, now)).total_seconds() / 3600.0)
+        latest = min(latest, at_once_hours + allowed)
+    return latest
+
+
 def slack(
     state: TrainingState,
     policy: EffectivePolicy,
@@ -108,17 +131,10 @@ def slack(
         now: The instant of the decision.
     """
     complete_within, delay = state.spec.targets.complete_within, policy.allowed_delay
-    target = math.inf
-    if complete_within is not None:
-        left = (state.meta.created_at + complete_within - now).total_seconds() / 3600.0
-        target = left - MARGIN * at_once_hours
     at_once = at_once_slack(at_once_hours)
     if hold is not None and hold.run:
         return at_once
-    deadline = target
-    if delay is not None:
-        allowed = max(0.0, (delay - waited(state, now)).total_seconds() / 3600.0)
-        deadline = min(target, at_once_hours + allowed)
+    deadline = latest_hours(state, policy, at_once_hours, now)
     later = policy.saves(BudgetAction.LATER_SLOTS)
     if later and not math.isfinite(deadline) and policy.shift_until is not None:
         deadline = (policy.shift_until - now).total_seconds() / 3600.0
