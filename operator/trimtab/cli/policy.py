@@ -1,5 +1,6 @@
 """`trimtab policy explain`: which line of which policy decided what holds for a workload."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,7 +18,7 @@ from trimtab.api.policy import CLUSTER_EFFICIENCY_POLICY, EFFICIENCY_POLICY
 from trimtab.api.schema import Kind
 from trimtab.cli.snapshot_file import read_snapshot
 from trimtab.kube.client import KubeClient
-from trimtab.kube.errors import KubeError
+from trimtab.kube.errors import Forbidden, KubeError, NotFound, Unavailable
 from trimtab.kube.paths import OWN, collection, object_path
 from trimtab.observe.project_kind import project_kind
 from trimtab.plan.planner import plan
@@ -29,6 +30,7 @@ _KINDS = {
     "tw": "TrainingWorkload", "trainingworkload": "TrainingWorkload",
     "sw": "ServingWorkload", "servingworkload": "ServingWorkload",
 }  # fmt: skip
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,7 @@ def explain(
 ) -> None:
     """Print what holds for a workload, which line of which policy decided it, and which others lost."""
     kind, name = _target(workload)
+    _checked(namespace, "namespace")
     lines = _yaml_lines(files or ())
     found = _from_snapshot(snapshot, kind, name, namespace) if snapshot else _from_cluster(kind, name, namespace)
     _print(found, explain_policies(found.policies, found.meta, found.now), lines, Console())
@@ -69,11 +72,21 @@ def _target(workload: str) -> tuple[str, str]:
     """Kind (empty for any) and name."""
     short, slash, name = workload.partition("/")
     if not slash:
-        return "", workload
+        return "", _checked(workload, "name")
     kind = _KINDS.get(short.lower())
     if kind is None or not name:
         raise typer.BadParameter(f"{workload!r}: write KIND/NAME with KIND one of {', '.join(sorted(_KINDS))}")
-    return kind, name
+    return kind, _checked(name, "name")
+
+
+def _checked(name: str, what: str) -> str:
+    """The name, when Kubernetes could have such a one."""
+    if len(name) > 253 or not _NAME.fullmatch(name):
+        raise typer.BadParameter(
+            f"{name!r} is no {what} in Kubernetes: it has lower-case letters, digits, '-' and '.', and begins and ends "
+            "with a letter or a digit"
+        )
+    return name
 
 
 def _missing(kind: str, name: str, namespace: str) -> typer.BadParameter:
@@ -109,12 +122,25 @@ def _from_cluster(kind: str, name: str, namespace: str) -> _Found:
         kube = KubeClient.from_environment()
         wanted = [kind] if kind else list(_KINDS_OF)
         hits = [(k, raw) for k in wanted if (raw := kube.get(object_path(OWN[k], name, namespace))) is not None]
-        if not hits:
-            raise _missing(kind, name, namespace)
+        # Before it is said that the workload is not there: without the CRDs nothing is.
         own = kube.list(collection(OWN["EfficiencyPolicy"], namespace)).items
         wide = kube.list(collection(OWN["ClusterEfficiencyPolicy"])).items
+    except NotFound as error:
+        raise typer.BadParameter(
+            f"the cluster does not know trimtab's kinds ({error.message}): is another cluster meant (KUBECONFIG), or "
+            "are the CRDs not installed?"
+        ) from error
+    except Forbidden as error:
+        raise typer.BadParameter(
+            f"you may not read this: {error.message}. It takes get on trainingworkloads and servingworkloads, and list "
+            "on efficiencypolicies and, in the whole cluster, clusterefficiencypolicies (trimtab.dev)"
+        ) from error
+    except Unavailable as error:
+        raise typer.BadParameter(f"the API server does not answer: {error.message}") from error
     except (KubeError, ConfigException) as error:
         raise typer.BadParameter(f"cannot ask the cluster: {error}") from error
+    if not hits:
+        raise _missing(kind, name, namespace)
     try:
         policies = (*_projected(EFFICIENCY_POLICY, own), *_projected(CLUSTER_EFFICIENCY_POLICY, wide))
     except ValueError as error:

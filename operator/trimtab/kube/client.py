@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import urllib3
+import yaml
 from kubernetes import config as kubernetes_config
 from kubernetes.client import ApiClient, ApiException, Configuration
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, stop_after_delay, wait_random_exponential
@@ -51,13 +52,16 @@ class KubeClient:
         """Use the pod's service account where there is one, else KUBECONFIG (or ~/.kube/config).
 
         Raises:
-            kubernetes.config.ConfigException: when there is neither.
+            kubernetes.config.ConfigException: when there is neither, or the file is none.
         """
         configuration = Configuration()
         try:
             kubernetes_config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
         except kubernetes_config.ConfigException:
-            kubernetes_config.load_kube_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+            try:
+                kubernetes_config.load_kube_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+            except yaml.YAMLError as error:
+                raise kubernetes_config.ConfigException(f"the kubeconfig is no YAML: {error}") from error
         return cls._configured(configuration, timeout_seconds, connections)
 
     @classmethod
