@@ -111,6 +111,28 @@ def test_while_nothing_is_metered_pods_count_for_as_long_as_they_are_there() -> 
     assert (decision.action, decision.reasons[0].code) == (TrainingAction.SUSPEND, "BudgetExhausted")
 
 
+def test_what_is_not_metered_yet_counts_by_the_grid_of_that_time() -> None:
+    """The grid has just become clean: the eight hours before were not."""
+    hour, shape = carbon("ES", 100.0), {"minReplicas": 2, "job": job()}
+    old = tuple(p.model_copy(update={"created_at": NOW - timedelta(days=9)}) for p in pods(2))
+    limit = {"name": "month", "carbonKilograms": "1"}
+
+    def spent_until_now(before: float) -> float:
+        points = [(NOW - timedelta(days=2), before), (NOW, 100.0)]
+        grid = hour.model_copy(
+            update={
+                "points": tuple(hour.points[0].model_copy(update={"start": at, "grams_per_kwh": g}) for at, g in points)
+            }
+        )
+        state = policy("cap", budgets=[limit])
+        state = spent(state, 0.0, ago=timedelta(hours=8))
+        found = plan(world(state, training=(trains(**shape, pods=old),), carbon=(grid,)))
+        text = found.policies[0].budgets[0].message
+        return float(text.partition("demo/cap: ")[2].partition(" of ")[0])
+
+    assert spent_until_now(500.0) > 3.0 * spent_until_now(100.0)
+
+
 def test_a_policy_that_is_off_does_nothing_and_its_budget_is_metered_on() -> None:
     found = plan(world(spent(capped(mode="Off"), 100.0, action="Suspend"), training=(trains(),)))
     assert found.training[0].action is TrainingAction.RUN

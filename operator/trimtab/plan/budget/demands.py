@@ -60,6 +60,12 @@ class BudgetView:
         """Of the class's grid now (gCO2e/kWh)."""
         return intensity_at(self.series.get(hardware.spec.grid_zone, ()), self.now)
 
+    def intensity_since(self, hardware: HardwareState) -> float | None:
+        """Of the class's grid in the mean since the account ended (gCO2e/kWh): it may have been dirtier than now."""
+        points = self.series.get(hardware.spec.grid_zone, ())
+        since = mean_intensity(points, self.accounted_until, self.now) if self.accounted_until < self.now else None
+        return since if since is not None else self.intensity(hardware)
+
     @property
     def levels(self) -> range:
         """All of them, 0 included."""
@@ -87,9 +93,10 @@ def _held(view: BudgetView, pods: tuple[WorkloadPod, ...], units: Mapping[str, f
         here = [p for p in alive if p.hardware_class == name]
         if here:
             rate = rate_in(view.budget, rate_of(hardware, units[name], 1.0, view.intensity(hardware)))
+            past = rate_in(view.budget, rate_of(hardware, units[name], 1.0, view.intensity_since(hardware)))
             hours = ((view.now - max(view.accounted_until, p.created_at)).total_seconds() / 3600.0 for p in here)
             per_hour += rate * len(here)
-            unmetered += rate * sum(max(0.0, h) for h in hours)
+            unmetered += past * sum(max(0.0, h) for h in hours)
     return _Held(per_hour, unmetered)
 
 
