@@ -155,6 +155,25 @@ def test_settings_that_running_servers_take_change_the_config_map_alone(serving:
     assert replaced["metadata"]["generation"] == before["metadata"]["generation"] + 1
 
 
+def test_the_files_may_come_from_an_image_by_digest(serving: World) -> None:
+    image = f"registry.example.com/ml/digits@sha256:{'5' * 64}"
+    serving.make("ServingWorkload", "digits", {**SERVING, "minReplicas": 2, "repository": {"image": image}})
+    assert serving.run().errors == {}
+    deployment = serving.get(DEPLOYMENTS, deployment_name(serving))
+    volumes = {volume["name"]: volume for volume in deployment["spec"]["template"]["spec"]["volumes"]}
+    assert volumes["models"] == {"name": "models", "image": {"reference": image, "pullPolicy": "IfNotPresent"}}
+    # What may be served is still what was measured, wherever it lies.
+    told = json.loads(serving.get(CONFIG_MAPS, "digits-active")["data"]["settings"])
+    assert told["sha256"] == {"1": "0" * 64, "2": "0" * 64}
+    before = deployment["metadata"]["generation"]
+    serving.make("ServingWorkload", "digits", {**SERVING, "minReplicas": 2})
+    assert serving.run().errors == {}
+    again = serving.get(DEPLOYMENTS, deployment_name(serving))
+    volumes = {volume["name"]: volume for volume in again["spec"]["template"]["spec"]["volumes"]}
+    assert volumes["models"]["persistentVolumeClaim"]["claimName"] == "models"
+    assert again["metadata"]["generation"] == before + 1
+
+
 def test_a_disruption_budget_is_kept_until_it_is_turned_off(serving: World) -> None:
     (budget,) = serving.all(DISRUPTION_BUDGETS)
     assert budget["metadata"]["name"] == "digits-disruption"

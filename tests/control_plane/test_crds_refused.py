@@ -162,6 +162,7 @@ BAD: list[tuple[str, str, Any, str, str]] = [
         "the name of a tensor",
     ),
     (SW, "triton.logVerbose", 10, "spec.triton.logVerbose", "less than or equal to 9"),
+    (SW, "repository.image", "registry/ml/digits:7", "spec.repository.image", "must be an OCI image by digest"),
     (SW, "availability.longestRequest", "2h", "spec.availability.longestRequest", "must be one hour (1h) at most"),
     (SW, "availability.maxUnavailable", 0, "spec.availability.maxUnavailable", "greater than or equal to 1"),
     (SW, "availability.spread", "Hard", "spec.availability.spread", '"Preferred", "Required", "Off"'),

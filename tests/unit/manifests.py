@@ -52,6 +52,7 @@ _BY_MESSAGE: dict[str, st.SearchStrategy[Any]] = {
     "must be a duration above": durations().filter(_positive),
     "must be an IANA time zone": st.sampled_from(["UTC", "Europe/Madrid", "America/New_York", "Asia/Kathmandu"]),
     "must be a time of day": st.times().map("{:%H:%M}".format),
+    "must be an OCI image by digest": st.just(f"registry.example.com/ml/digits@sha256:{'0' * 64}"),
     "must be a URL": st.sampled_from(["http://sdk.carbon:80", "https://api.example.com/v3", "http://127.0.0.1:8080/"]),
     "must be an ISO 3166-1 code": st.sampled_from(["ES", "ESP"]),
     "must be <provider>/<region>": st.sampled_from(["aws/eu-west-1", "azure/westeurope", "gcp/us-central1"]),

@@ -10,6 +10,8 @@ from tests.unit.worlds import serving, serving_pod
 from trimtab.api.policy import Mode
 from trimtab.api.serving import VariantVersion
 from trimtab.api.triton import TritonSettings
+from trimtab.api.variant import Artifact
+from trimtab.apply.children.serving import artifact_digests, served_variants
 from trimtab.apply.children.triton_settings import settings_digest, settings_text
 from trimtab.apply.serving_apply import switch_targets
 from trimtab.apply.triton import backoff
@@ -21,6 +23,10 @@ DECISION = ServingDecision(
     versions=(VariantVersion(name="fp32", version=1), VariantVersion(name="int8", version=2)),
     available=("fp32", "int8"),
 )  # fmt: skip
+ARTIFACTS = {
+    name: Artifact(claim_name="models", path=f"variants/{name}/model.onnx", sha256=name[0] * 64, size_bytes=9)
+    for name in ("fp32", "int8")
+}
 
 
 @settings(deadline=None)
@@ -47,14 +53,16 @@ def test_only_running_pods_that_are_known_to_serve_something_else_are_switched()
         pod("leaving", deleting=True),
         pod("young", ip=""),
     )
-    (target,) = switch_targets(serving(pods=pods), DECISION)
+    (target,) = switch_targets(serving(pods=pods), DECISION, ARTIFACTS)
     assert (target.pod, target.ip, target.model, target.version) == ("old", "10.0.0.1", "digits", 2)
-    assert switch_targets(serving(pods=pods), DECISION.model_copy(update={"variant": ""})) == []
+    assert switch_targets(serving(pods=pods), DECISION.model_copy(update={"variant": ""}), ARTIFACTS) == []
 
 
 def test_settings_are_loaded_only_where_a_reload_is_enough() -> None:
     wanted = TritonSettings(max_batch_size=8)
-    base, _, live = settings_digest(wanted).partition(".")
+    variants, digests = served_variants(DECISION, ARTIFACTS), artifact_digests(DECISION, ARTIFACTS)
+    assert digests == {"1": "f" * 64, "2": "i" * 64}
+    base, _, live = settings_digest(wanted, variants, digests).partition(".")
 
     def pod(name: str, settings: str, version: int = 2) -> object:
         return serving_pod(name).model_copy(
@@ -70,12 +78,17 @@ def test_settings_are_loaded_only_where_a_reload_is_enough() -> None:
         pod("only-other-version", f"other.{live}", version=1),
     )
     state = serving(pods=pods, triton={"maxBatchSize": 8})
-    found = {target.pod: target for target in switch_targets(state, DECISION)}
+    found = {target.pod: target for target in switch_targets(state, DECISION, ARTIFACTS)}
     assert {name: bool(target.settings) for name, target in found.items()} == {
         "lags": True, "lags-and-other-version": True, "only-other-version": False,
     }  # fmt: skip
-    assert found["lags"].settings == settings_text(wanted)
+    assert found["lags"].settings == settings_text(wanted, digests)
     assert {target.version for target in found.values()} == {2}
+    # A variant that was made anew is loaded anew, by every server that knows it.
+    remade = {**ARTIFACTS, "int8": ARTIFACTS["int8"].model_copy(update={"sha256": "0" * 64})}
+    assert [t.pod for t in switch_targets(state, DECISION, remade) if t.settings] == [
+        "right", "lags", "lags-and-other-version",
+    ]  # fmt: skip
 
 
 def test_addresses() -> None:

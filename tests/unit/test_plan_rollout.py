@@ -69,7 +69,7 @@ def test_only_the_trial_pods_are_given_the_candidate() -> None:
     world = state(running())
     pods = tuple(pod.model_copy(update={"ip": f"10.0.0.{i}"}) for i, pod in enumerate(world.pods))
     world = world.model_copy(update={"pods": pods})
-    assert [(t.pod, t.version) for t in switch_targets(world, decide(world))] == [("pod-0", 2)]
+    assert [(t.pod, t.version) for t in switch_targets(world, decide(world), {})] == [("pod-0", 2)]
 
 
 def test_pods_that_try_it_already_go_on_trying() -> None:

@@ -23,9 +23,9 @@ def tensor(name: str, *dims: int | str, kind: int = TensorProto.FLOAT) -> onnx.V
     return helper.make_tensor_value_info(name, kind, dims)
 
 
-def doubler(path: Path) -> Path:
-    """y = 2 x, and the sum of each row."""
-    two = helper.make_tensor("two", TensorProto.FLOAT, [1], [2.0])
+def doubler(path: Path, factor: float = 2.0) -> Path:
+    """y = 2 x (or another factor), and the sum of each row."""
+    two = helper.make_tensor("two", TensorProto.FLOAT, [1], [factor])
     axes = helper.make_tensor("axes", TensorProto.INT64, [1], [1])
     nodes = [
         helper.make_node("Mul", ["x", "two"], ["y"]),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
+import shutil
 import signal
 import threading
 import time
@@ -19,12 +21,12 @@ pytest.importorskip("onnxruntime")
 pytest.importorskip("onnx")
 grpcclient = pytest.importorskip("tritonclient.grpc")
 
-from tests.workloads import onnx_models  # noqa: E402
+from tests.workloads import onnx_models, processes  # noqa: E402
 from tests.workloads.processes import eventually  # noqa: E402
 from tests.workloads.test_serve_live import stubs_of  # noqa: E402
 from tests.workloads.triton_servers import MODEL, running, tensor  # noqa: E402
 from trimtab.api.triton import TritonSettings  # noqa: E402
-from trimtab.apply.children.triton_settings import settings_digest  # noqa: E402
+from trimtab.apply.children.triton_settings import settings_digest, settings_text  # noqa: E402
 from trimtab.observe.triton import Loaded, Server, TritonVersions  # noqa: E402
 
 _NAMES = count()
@@ -234,6 +236,40 @@ def test_the_rate_limiter_lets_no_more_run_than_there_is_of_its_resource(models,
         free = overlap(server)
     assert limited <= 1
     assert free > 1.5
+
+
+def test_a_file_that_is_not_the_one_that_was_measured_is_not_served(models, tmp_path):
+    def sha256(path):
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+
+    file = tmp_path / "model.onnx"
+    shutil.copy(models["doubler"], file)
+    first = sha256(file)
+    with running(file, tmp_path / "server", {}, first) as server, server.client as client:
+
+        def answer():
+            return client.infer(MODEL, [tensor("x", [[1, 2, 3]])]).as_numpy("y").tolist()
+
+        assert answer() == [[2, 4, 6]]
+        # Somebody puts another file in its place, in one step, as the optimizer does.
+        onnx_models.doubler(tmp_path / "other.onnx", factor=5.0)
+        os.replace(tmp_path / "other.onnx", file)
+        with pytest.raises(FAILURE, match=f"has the SHA-256 {sha256(file)}, but what was measured.* has {first}"):
+            server.reload({"maxBatchSize": 16}, first)
+        assert answer() == [[2, 4, 6]]
+        # The same file, once it was measured: the new digest alone has it loaded.
+        server.reload({}, sha256(file))
+        assert answer() == [[5, 10, 15]]
+    wrong = {
+        "model": MODEL, "variants": [{"name": "one", "version": 1, "path": str(file)}],
+        "activeFile": str(tmp_path / "server/version"), "settingsFile": str(tmp_path / "settings"),
+        "workDirectory": str(tmp_path / "none"),
+    }  # fmt: skip
+    (tmp_path / "settings").write_text(settings_text(TritonSettings(), {"1": first}))
+    (tmp_path / "none").mkdir()
+    refused = processes.run("serve", wrong, tmp_path / "refused")
+    assert refused.process.returncode == 2
+    assert f"version 1: {file} has the SHA-256" in refused.text()
 
 
 def test_requests_in_flight_over_http_get_the_time_that_they_may_take(models, tmp_path):

@@ -53,9 +53,10 @@ class ModelServer:
         with self.client as client:
             return client.get_model_config(MODEL).config
 
-    def reload(self, settings: Mapping[str, Any]) -> None:
-        """What the operator does with settings that were changed."""
-        load_version(self.address, MODEL, 1, 60, settings_text(TritonSettings.model_validate(settings)))
+    def reload(self, settings: Mapping[str, Any], sha256: str = "") -> None:
+        """What the operator does with settings that were changed, or with a file that was made anew."""
+        digests = {"1": sha256} if sha256 else {}
+        load_version(self.address, MODEL, 1, 60, settings_text(TritonSettings.model_validate(settings), digests))
 
     def statistics(self) -> Any:
         """The model's statistics."""
@@ -77,12 +78,14 @@ class ModelServer:
 
 
 @contextlib.contextmanager
-def running(path: Path, folder: Path, settings: Mapping[str, Any], **changes: Any) -> Iterator[ModelServer]:
+def running(
+    path: Path, folder: Path, settings: Mapping[str, Any], sha256: str = "", **changes: Any
+) -> Iterator[ModelServer]:
     """A server of one model; on leaving it has ended."""
     triton = TritonSettings.model_validate(settings)
     folder.mkdir(exist_ok=True)
     (folder / "version").write_text("1\n")
-    (folder / "settings").write_text(settings_text(triton))
+    (folder / "settings").write_text(settings_text(triton, {"1": sha256} if sha256 else {}))
     http, grpc, metrics = processes.free_ports(3)
     config = {
         "model": MODEL,

@@ -9,6 +9,7 @@ from pydantic import Field
 from trimtab.api.availability import Availability
 from trimtab.api.common import AccuracyFigure, Conditions, Hardware, Rate, Reasons, Resources, Usage
 from trimtab.api.quantity import Duration, Fraction, Measured, PositiveDuration
+from trimtab.api.repository import ModelRepository
 from trimtab.api.rollout import RejectedVariant, Rollout, RolloutStatus
 from trimtab.api.schema import (
     ApiModel,
@@ -137,6 +138,8 @@ class ServingWorkloadSpec(ApiModel):
     """How a change of variant is carried out."""
     fallback: Fallback | None = None
     """What to run while metrics are missing; unset means to hold what runs."""
+    repository: ModelRepository | None = None
+    """Where servers read the variants' files; unset means the claim that they were written to."""
     availability: Availability = Availability()
     """How replicas are kept from going all at once, and how they go."""
     priority_class_name: Annotated[str, Field(max_length=253), Cel(_CLASS_NAME_RULE, _CLASS_NAME_MESSAGE)] = ""

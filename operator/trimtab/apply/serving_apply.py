@@ -8,7 +8,7 @@ from trimtab.api.hardware import HardwareClassSpec
 from trimtab.api.variant import Artifact
 from trimtab.apply.child_applier import ChildApplier
 from trimtab.apply.children.availability import disruption_budget_name
-from trimtab.apply.children.serving import PORTS, active_version, serving_children
+from trimtab.apply.children.serving import PORTS, active_version, artifact_digests, served_variants, serving_children
 from trimtab.apply.children.triton_settings import settings_to_load
 from trimtab.apply.children.waker import awake_name, waker_children, waker_name
 from trimtab.apply.settings import Images
@@ -18,7 +18,9 @@ from trimtab.plan.decisions import ServingDecision
 from trimtab.plan.snapshot import ServingState
 
 
-def switch_targets(state: ServingState, decision: ServingDecision) -> list[SwitchTarget]:
+def switch_targets(
+    state: ServingState, decision: ServingDecision, artifacts: Mapping[str, Artifact]
+) -> list[SwitchTarget]:
     """Pods that serve another version, or with other settings, than they should.
 
     One that cannot be asked is left alone.
@@ -26,12 +28,13 @@ def switch_targets(state: ServingState, decision: ServingDecision) -> list[Switc
     version, candidate = active_version(decision), candidate_version(decision)
     if version is None:
         return []
+    variants, digests = served_variants(decision, artifacts), artifact_digests(decision, artifacts)
     targets = []
     for pod in state.pods:
         wanted = candidate if candidate is not None and pod.name in decision.canary_pods else version
         if not pod.ip or pod.deleting or pod.loaded_version is None:
             continue
-        settings = settings_to_load(pod.loaded_settings, state.spec.triton)
+        settings = settings_to_load(pod.loaded_settings, state.spec.triton, variants, digests)
         if pod.loaded_version != wanted or settings:
             targets.append(SwitchTarget(pod.name, pod.ip, state.spec.model, wanted, settings))
     return targets
@@ -102,7 +105,7 @@ def apply_serving(
     if not state.spec.availability.disruption_budget:
         applier.remove(DISRUPTION_BUDGETS, state.meta.namespace, disruption_budget_name(state.meta), now)
     _apply_waker(state, decision, chosen, images, applier, now)
-    failed = triton.switch(switch_targets(state, decision), now)
+    failed = triton.switch(switch_targets(state, decision, artifacts), now)
     if deployment is not None and deployment.ready >= decision.replicas:
         # The class that serves now carries all of it: only then the others go.
         for other in (d for d in state.deployments if d.hardware_class != decision.hardware_class):

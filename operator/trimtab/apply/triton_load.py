@@ -27,13 +27,15 @@ def with_settings(config: dict[str, Any], settings: dict[str, Any]) -> dict[str,
 
     Args:
         config: The configuration that the server has, as JSON of ModelConfig.
-        settings: `modelConfig` (sections that replace the server's), `threads`, `warmup` and `digest`.
+        settings: `modelConfig` (sections that replace the server's), `threads`, `warmup`,
+            `sha256` (of each version's file) and `digest`.
     """
     kept = {name: section for name, section in config.items() if name not in _CHOSEN}
     base, _, _ = config["parameters"]["settings"]["string_value"].partition(".")
     parameters = {
         **config["parameters"],
         "threads": {"string_value": str(settings["threads"])},
+        "sha256": {"string_value": json.dumps(settings["sha256"], sort_keys=True)},
         "warmup": {"string_value": json.dumps(settings["warmup"], sort_keys=True)},
         "settings": {"string_value": f"{base}.{settings['digest']}"},
     }

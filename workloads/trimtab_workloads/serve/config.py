@@ -58,6 +58,8 @@ class Settings(WorkloadConfig):
     """Threads of one run."""
     warmup: Warmup | None = None
     """What an instance runs before it is ready."""
+    sha256: dict[str, str] = Field(default_factory=dict)
+    """Digest that each version's file must have, by version; one that is not here is not looked at."""
     log_verbose: int = Field(default=0, ge=0)
     """How much the server logs of its inner doings."""
 

@@ -16,6 +16,7 @@ import trimtab_workloads
 from trimtab_workloads.common.config import ConfigError, one_line
 from trimtab_workloads.common.log import log
 from trimtab_workloads.serve.config import ServeConfig, Settings, Variant
+from trimtab_workloads.serve.integrity import WrongFileError, check
 from trimtab_workloads.serve.signature import Signature, read
 
 ARTIFACT = "model.onnx"
@@ -62,8 +63,9 @@ def build(config: ServeConfig, active: int, chosen: Settings) -> Path:
     from the volume at its next load, without a restart.
 
     Raises:
-        ConfigError: The active variant's file is missing or no model, or the settings are none that Triton knows. Any
-            other missing variant is said in the log; loading it fails until its file is there.
+        ConfigError: The active variant's file is missing, is not the one that was measured or is no model, or the
+            settings are none that Triton knows. Any other missing variant is said in the log; loading it fails until
+            its file is there.
     """
     repository = config.work_directory / "models"
     shutil.rmtree(repository, ignore_errors=True)
@@ -78,6 +80,10 @@ def build(config: ServeConfig, active: int, chosen: Settings) -> Path:
         (version / "model.py").write_text(backend)
         (version / ARTIFACT).symlink_to(variant.path.absolute())
     (path,) = (variant.path for variant in config.variants if variant.version == active)
+    try:
+        check(path, chosen.sha256.get(str(active)))
+    except WrongFileError as error:
+        raise ConfigError(f"variants: version {active}: {error}") from error
     signature = read(path, [(state.input, state.output) for state in config.states], config.controls)
     (model / "config.pbtxt").write_text(to_pbtxt(model_configuration(config, active, chosen, signature)))
     return repository
@@ -106,6 +112,7 @@ def model_configuration(config: ServeConfig, active: int, chosen: Settings, sign
         **chosen.model_config_sections,
         "parameters": {
             "threads": {"string_value": str(chosen.threads)},
+            "sha256": {"string_value": json.dumps(chosen.sha256, sort_keys=True)},
             "warmup": {"string_value": _warmup(chosen)},
             "settings": {"string_value": f"{config.base}.{chosen.digest}"},
             "states": {"string_value": json.dumps(states)},

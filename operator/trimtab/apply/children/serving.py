@@ -42,18 +42,30 @@ def _longest_seconds(state: ServingState) -> int:
     return int(state.spec.availability.longest_request.total_seconds())
 
 
+def served_variants(decision: ServingDecision, artifacts: Mapping[str, Artifact]) -> list[Manifest]:
+    """The variants that a server knows: name, version and file."""
+    versions = {v.name: v.version for v in decision.versions}
+    return [
+        {"name": name, "version": versions[name], "path": f"/models/{artifacts[name].path}"}
+        for name in sorted(decision.available)
+        if name in artifacts
+    ]
+
+
+def artifact_digests(decision: ServingDecision, artifacts: Mapping[str, Artifact]) -> dict[str, str]:
+    """SHA-256 of the file that each version must be, by version."""
+    return {str(v["version"]): artifacts[v["name"]].sha256 for v in served_variants(decision, artifacts)}
+
+
 def _config(state: ServingState, decision: ServingDecision, artifacts: Mapping[str, Artifact]) -> Manifest:
-    triton, versions = state.spec.triton, {v.name: v.version for v in decision.versions}
+    triton, variants = state.spec.triton, served_variants(decision, artifacts)
     # Nothing that a running server takes: the pods would be replaced for it.
     return {
         "model": state.spec.model,
-        "variants": [
-            {"name": name, "version": versions[name], "path": f"/models/{artifacts[name].path}"}
-            for name in sorted(decision.available)
-        ],
+        "variants": variants,
         "activeFile": "/etc/trimtab/active/version",
         "settingsFile": "/etc/trimtab/active/settings",
-        "base": base_digest(triton),
+        "base": base_digest(triton, variants),
         **base_settings(triton),
         "exitTimeoutSeconds": _longest_seconds(state),
     }
@@ -86,6 +98,13 @@ def _container(state: ServingState, config: Manifest, hardware: HardwareClassSpe
     }
 
 
+def _models_volume(state: ServingState, claim: str) -> Manifest:
+    """The variants' files: from the claim, or from an image that was made of it."""
+    if state.spec.repository is None:
+        return claim_volume(claim, read_only=True)
+    return {"name": "models", "image": {"reference": state.spec.repository.image, "pullPolicy": "IfNotPresent"}}
+
+
 def serving_children(
     state: ServingState,
     decision: ServingDecision,
@@ -105,11 +124,12 @@ def serving_children(
         hardware: The class.
         images: Of the runtimes.
     """
+    digests = artifact_digests(decision, artifacts)
     hardware_class, active_name = decision.hardware_class, short_name(state.meta.name, "active")
     config = _config(state, decision, artifacts)
     claim = artifacts[decision.variant].claim_name
     volumes = [
-        claim_volume(claim, read_only=True),
+        _models_volume(state, claim),
         {"name": "active", "configMap": {"name": active_name}},
         {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": "64Mi"}},
     ]
@@ -135,7 +155,7 @@ def serving_children(
             "apiVersion": "v1",
             "kind": "ConfigMap",
             "metadata": object_meta(state.meta, KIND, active_name, hardware_class),
-            "data": {"version": str(active_version(decision)), "settings": settings_text(state.spec.triton)},
+            "data": {"version": str(active_version(decision)), "settings": settings_text(state.spec.triton, digests)},
         },
         {
             "apiVersion": "v1",

@@ -6,12 +6,15 @@ pod template. Each has a digest; `base.live` names what a server runs with.
 """
 
 import json
-from typing import Any
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Final
 
 from trimtab.api.quantity import parse_quantity
 from trimtab.api.triton import QueuePolicy, RateLimiter, SequenceBatching, SequenceStrategy, TritonSettings
 from trimtab.apply.children.names import Manifest, spec_hash
 
+_NO_DIGESTS: Final[Mapping[str, str]] = MappingProxyType({})
 _FALSE_TRUE = {"FP32": "fp32_false_true", "INT32": "int32_false_true", "BOOL": "bool_false_true"}
 _CONTROL = {"Start": "START", "Ready": "READY", "End": "END", "CorrelationId": "CORRID"}
 
@@ -27,7 +30,7 @@ def base_settings(triton: TritonSettings) -> Manifest:
     }
 
 
-def live_settings(triton: TritonSettings) -> Manifest:
+def live_settings(triton: TritonSettings, sha256: Mapping[str, str] = _NO_DIGESTS) -> Manifest:
     """What a running server takes: the sections of ModelConfig that are chosen here, and what goes beside
     them.
     """
@@ -42,35 +45,41 @@ def live_settings(triton: TritonSettings) -> Manifest:
         # Not Triton's own warm-up: that counts as requests, and a failed one is called a success or ends the server.
         "warmup": triton.warmup.to_manifest() if triton.warmup else None,
         "logVerbose": triton.log_verbose,
+        # A file that is made anew is loaded anew; one that is not what was measured is not served.
+        "sha256": dict(sha256),
     }
 
 
-def base_digest(triton: TritonSettings) -> str:
-    """Names the part that needs a new pod."""
-    return spec_hash(base_settings(triton))
+def base_digest(triton: TritonSettings, variants: Sequence[Manifest] = ()) -> str:
+    """Names the part that needs a new pod: settings, and the variants that it knows."""
+    return spec_hash({**base_settings(triton), "variants": list(variants)})
 
 
-def settings_text(triton: TritonSettings) -> str:
+def settings_text(triton: TritonSettings, sha256: Mapping[str, str] = _NO_DIGESTS) -> str:
     """The part that a running server takes, as the ConfigMap holds it, with its digest."""
-    live = live_settings(triton)
+    live = live_settings(triton, sha256)
     return json.dumps({"digest": spec_hash(live), **live}, sort_keys=True)
 
 
-def settings_digest(triton: TritonSettings) -> str:
+def settings_digest(
+    triton: TritonSettings, variants: Sequence[Manifest] = (), sha256: Mapping[str, str] = _NO_DIGESTS
+) -> str:
     """Names all settings, as a server's model says which it has: `base.live`."""
-    return f"{base_digest(triton)}.{spec_hash(live_settings(triton))}"
+    return f"{base_digest(triton, variants)}.{spec_hash(live_settings(triton, sha256))}"
 
 
-def settings_to_load(said: str, triton: TritonSettings) -> str:
+def settings_to_load(said: str, triton: TritonSettings, variants: Sequence[Manifest], sha256: Mapping[str, str]) -> str:
     """What a running server is to be loaded with, as `settings_text`; empty where a reload would not help.
 
     Args:
         said: The digests that the server says it runs with. One that says nothing, or has another base, is replaced.
         triton: The settings wanted.
+        variants: Those that the pods know.
+        sha256: Digest of each version's file.
     """
     base, _, live = said.partition(".")
-    wanted_base, _, wanted_live = settings_digest(triton).partition(".")
-    return settings_text(triton) if base == wanted_base and live != wanted_live else ""
+    wanted_base, _, wanted_live = settings_digest(triton, variants, sha256).partition(".")
+    return settings_text(triton, sha256) if base == wanted_base and live != wanted_live else ""
 
 
 def _scheduling(triton: TritonSettings) -> Manifest:

@@ -28,9 +28,11 @@ class TritonPythonModel:
         parameters = {name: value["string_value"] for name, value in config["parameters"].items()}
         sys.path.insert(0, parameters["source_directory"])
         from trimtab_workloads.common.session import blank, create_session
+        from trimtab_workloads.serve.integrity import check
         from trimtab_workloads.serve.sequence_states import SequenceStates
 
         artifact = Path(args["model_repository"], args["model_version"], "model.onnx")
+        check(artifact.resolve(), json.loads(parameters.get("sha256", "{}")).get(args["model_version"]))
         device = int(args["model_instance_device_id"]) if args["model_instance_kind"] == "GPU" else None
         self._session = create_session(artifact, int(parameters["threads"]), device)
         self._outputs = [it["name"] for it in config["output"]]
