@@ -3,17 +3,20 @@
 import itertools
 import json
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from kubernetes.client import ApiClient, BatchV1Api, Configuration
+from kubernetes.config import load_kube_config
 from tests.control_plane.admission_world import World, world
 from tests.control_plane.foreign_crds import SCALED_OBJECT, VERTICAL_SCALER
-from tests.control_plane.operator_process import Namespace, Operator, variant_for_serving
+from tests.control_plane.operator_process import TORCH, Namespace, Operator, variant_for_serving
 
-from trimtab.kube.paths import DEPLOYMENTS, OWN
+from trimtab.kube.paths import DEPLOYMENTS, JOBS, OWN
 
 pytestmark = pytest.mark.xdist_group("conflicts")
 
@@ -188,3 +191,49 @@ def test_another_operator_that_goes_on_and_on_is_said_and_one_edit_is_not(scene:
     scene.until("OtherWriter")
     scene.operator.wait_for(put_right, "the replicas that trimtab wants")
     assert any("'second-operator' set spec.replicas" in note for note in scene.events())
+
+
+@contextmanager
+def kueue(kubeconfig: Path) -> Iterator[BatchV1Api]:
+    """Writes as Kueue's manager does: its User-Agent is all that the API server has to name the writer by.
+
+    Kueue v0.15 sends `kueue/VERSION (OS/ARCH) COMMIT` (pkg/util/useragent), and stops a Job that it manages by a merge
+    patch of `spec.suspend` (pkg/controller/jobframework).
+    """
+    configuration = Configuration()
+    load_kube_config(str(kubeconfig), client_configuration=configuration)  # type: ignore[no-untyped-call]
+    with ApiClient(configuration) as api:
+        api.user_agent = "kueue/v0.15.2 (linux/amd64) 0123456"
+        yield BatchV1Api(api)
+
+
+def test_kueue_that_manages_jobs_without_a_queue_is_said(here: World, tmp_path: Path) -> None:
+    namespace = Namespace(here.kube, here.namespace(f"conflicts-{next(_NUMBERS)}"))
+    operator = here.operator(tmp_path, TRIMTAB_ADMISSION="off", TRIMTAB_RELIST_SECONDS="1")
+    namespace.make("TrainingWorkload", "digits", TORCH)
+    operator.start()
+
+    def runs() -> bool:
+        return [job["spec"].get("suspend", False) for job in namespace.all(JOBS).values()] == [False]
+
+    try:
+        operator.wait_for(runs, "the Job")
+        (name,) = namespace.all(JOBS)
+        with kueue(here.api.kubeconfig) as batch:
+
+            def stopped_again_and_said() -> bool:
+                """It goes on and on: whenever trimtab lets the Job run, it is stopped."""
+                job: Any = batch.patch_namespaced_job(name, namespace.name, {"spec": {"suspend": True}})
+                assert {entry.manager for entry in job.metadata.managed_fields} >= {"kueue"}
+                said = namespace.condition("TrainingWorkload", "digits", "ScalingConflict")
+                return said == ("True", "KueueManages")
+
+            operator.wait_for(stopped_again_and_said, "the conflict")
+        operator.wait_for(runs, "the Job as trimtab wants it, once Kueue keeps off")
+        found = namespace.get(OWN["TrainingWorkload"], "digits")["status"]["conditions"]
+        (said,) = [c["message"] for c in found if c["type"] == "ScalingConflict"]
+        assert f"Kueue (kueue) sets spec.suspend of Job '{name}'" in said
+        assert "manageJobsWithoutQueueName: false" in said
+    finally:
+        operator.kill()
+    here.api.kubectl("delete", "namespace", namespace.name, "--wait=false")
