@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from trimtab.handlers.settings import Settings
 from trimtab.kube.certificates import renewed
 from trimtab.local.binaries import ensure
 
@@ -270,6 +271,22 @@ def test_wrong_values_are_refused_by_name(helm: Helm, setting: str, says: str) -
     done = helm.attempt("template", "trimtab", CHART, "--set", setting)
     assert done.returncode != 0
     assert says in done.stderr
+
+
+def test_workloads_with_accelerators_are_served_by_nvidias_triton_where_it_is_set(helm: Helm) -> None:
+    def images(*settings: str) -> dict[str, str]:
+        env = one(helm.template(*settings), "Deployment", "trimtab-operator")["spec"]["template"]["spec"]
+        return {e["name"]: e["value"] for e in env["containers"][0]["env"] if e["name"].endswith("_IMAGE")}
+
+    registry = "images.registry=registry.example.com/ml"
+    assert images()["TRIMTAB_SERVE_IMAGE"] == "trimtab/serve:0.1.0"
+    assert "TRIMTAB_SERVE_NVIDIA_IMAGE" not in images()
+    both = images("images.serveNvidia=trimtab/serve-nvidia", registry)
+    assert both["TRIMTAB_SERVE_IMAGE"] == "registry.example.com/ml/trimtab/serve:0.1.0"
+    assert both["TRIMTAB_SERVE_NVIDIA_IMAGE"] == "registry.example.com/ml/trimtab/serve-nvidia:0.1.0"
+    # What the operator reads is what the chart sets.
+    fields = {f"TRIMTAB_{name.upper()}" for name in Settings.__dataclass_fields__}
+    assert set(both) <= fields
 
 
 def test_own_prometheus_takes_the_place_of_the_charts(helm: Helm) -> None:

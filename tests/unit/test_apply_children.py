@@ -165,6 +165,21 @@ def test_settings_that_a_running_server_takes_replace_no_pod(triton: dict[str, A
         assert config_map["data"]["settings"] != before_map["data"]["settings"]
 
 
+def test_the_image_is_the_workloads_own_or_the_one_for_what_it_runs_on() -> None:
+    def image(images: Images, **spec: Any) -> str:
+        artifact = worlds.variant("fp32", 0.98, 100).status.artifact
+        assert artifact is not None
+        decision = serving_decision(available=("fp32",))
+        children = serving_children(worlds.serving(**spec), decision, {"fp32": artifact}, GPU, images)
+        return str(pod_of(children[2])["containers"][0]["image"])
+
+    both = Images(train="train", optimize="optimize", serve="serve", serve_nvidia="nvidia")
+    accelerated = {"resources": {"cpu": "2", "accelerators": 1}}
+    assert (image(both), image(both, **accelerated)) == ("serve", "nvidia")
+    assert image(both, **accelerated, triton={"image": "own"}) == "own"
+    assert image(IMAGES, **accelerated) == "serve"
+
+
 def test_a_serving_pod_leaves_the_service_before_it_stops() -> None:
     pod = pod_of(serving(serving_decision())[2])
     config = ServeConfig.model_validate_json(config_text(serving(serving_decision())[2]))

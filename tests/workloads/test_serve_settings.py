@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import signal
+import sys
 import threading
 import time
 import urllib.request
@@ -28,6 +29,7 @@ from tests.workloads.triton_servers import MODEL, running, tensor  # noqa: E402
 from trimtab.api.triton import TritonSettings  # noqa: E402
 from trimtab.apply.children.triton_settings import settings_digest, settings_text  # noqa: E402
 from trimtab.observe.triton import Loaded, Server, TritonVersions  # noqa: E402
+from trimtab_workloads.serve import triton  # noqa: E402
 
 _NAMES = count()
 FAILURE = grpcclient.InferenceServerException
@@ -236,6 +238,25 @@ def test_the_rate_limiter_lets_no_more_run_than_there_is_of_its_resource(models,
         free = overlap(server)
     assert limited <= 1
     assert free > 1.5
+
+
+def test_a_server_is_found_where_nvidias_image_has_it(models, tmp_path):
+    """The same server in that image's layout: /opt/tritonserver, with one stub beside the Python backend."""
+    wheel, image = triton.installation(), tmp_path / "opt"
+    python = image / "backends/python"
+    python.mkdir(parents=True)
+    for name in ("bin", "caches"):
+        (image / name).symlink_to(wheel / name)
+    for name in ("libtriton_python.so", "triton_python_backend_utils.py"):
+        (python / name).symlink_to(wheel / "backends/python" / name)
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    stub = "triton_python_backend_stub"
+    (python / stub).symlink_to(wheel / "python_backend_stubs" / version / stub)
+    there = {"TRIMTAB_TRITON_DIRECTORY": str(image)}
+    cached = {"responseCache": {"size": "64Mi"}}
+    with running(models["doubler"], tmp_path / "server", cached, environment=there) as server, server.client as client:
+        assert server.entry.events("serving")[0]["command"][0] == str(image / "bin/tritonserver")
+        assert client.infer(MODEL, [tensor("x", [[1, 2, 3]])]).as_numpy("y").tolist() == [[2, 4, 6]]
 
 
 def test_a_file_that_is_not_the_one_that_was_measured_is_not_served(models, tmp_path):

@@ -79,7 +79,12 @@ class ModelServer:
 
 @contextlib.contextmanager
 def running(
-    path: Path, folder: Path, settings: Mapping[str, Any], sha256: str = "", **changes: Any
+    path: Path,
+    folder: Path,
+    settings: Mapping[str, Any],
+    sha256: str = "",
+    environment: Mapping[str, str] | None = None,
+    **changes: Any,
 ) -> Iterator[ModelServer]:
     """A server of one model; on leaving it has ended."""
     triton = TritonSettings.model_validate(settings)
@@ -102,7 +107,7 @@ def running(
         "workDirectory": str(folder),
         **changes,
     }
-    with processes.entry("serve", config, folder / "server") as entry:
+    with processes.entry("serve", config, folder / "server", environment) as entry:
         server = ModelServer(entry, folder, http, grpc, metrics)
         eventually(lambda: entry.process.poll() is not None or server.ready(), entry.text)
         assert entry.process.poll() is None, entry.text()

@@ -10,6 +10,8 @@ class Images:
     train: str
     optimize: str
     serve: str
+    serve_nvidia: str = ""
+    """For serving with accelerators; empty means `serve`."""
 
 
 @dataclass(frozen=True)

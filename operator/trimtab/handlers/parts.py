@@ -35,7 +35,12 @@ def build_observer(settings: Settings, kube: KubeClient, cache: ClusterCache) ->
 
 def build_actuator(settings: Settings, kube: KubeClient, cache: ClusterCache) -> Actuator:
     """The writing side. What it writes goes into the cache at once: no pass decides on what is already changed."""
-    images = Images(train=settings.train_image, optimize=settings.optimize_image, serve=settings.serve_image)
+    images = Images(
+        train=settings.train_image,
+        optimize=settings.optimize_image,
+        serve=settings.serve_image,
+        serve_nvidia=settings.serve_nvidia_image,
+    )
     chosen = ApplySettings(images=images, usage_write_seconds=settings.loop_seconds)
 
     def remember(resource: Resource, written: dict[str, Any]) -> None:

@@ -33,6 +33,8 @@ class Settings:
     train_image: str = "trimtab/train:0.1.0"
     optimize_image: str = "trimtab/optimize:0.1.0"
     serve_image: str = "trimtab/serve:0.1.0"
+    serve_nvidia_image: str = ""
+    """Serving where a workload asks for accelerators; empty means `serve_image`."""
     log_level: str = "info"
     """debug, info, warning or error."""
     log_format: str = "json"

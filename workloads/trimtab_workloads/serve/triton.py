@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import sysconfig
@@ -14,7 +15,8 @@ from trimtab_workloads.serve.config import ServeConfig, Settings
 # versions are switched; they grow when they must.
 _SHARED_MEMORY_BYTES = 1 << 20
 _SHARED_MEMORY = Path("/dev/shm")
-_NVIDIA_IMAGE = Path("/opt/tritonserver")
+_NVIDIA_IMAGE = Path(os.environ.get("TRIMTAB_TRITON_DIRECTORY", "/opt/tritonserver"))
+"""Where NVIDIA's image has its server."""
 # The percentiles that a target may be set for, and more of the tail: they tell how much of an error budget is spent.
 _QUANTILES = "0.5:0.05,0.9:0.01,0.95:0.005,0.98:0.002,0.99:0.001,0.999:0.0005"
 

@@ -71,12 +71,18 @@ def _config(state: ServingState, decision: ServingDecision, artifacts: Mapping[s
     }
 
 
+def _image(state: ServingState, images: Images) -> str:
+    """The workload's own image, else the one for what it runs on."""
+    accelerated = images.serve_nvidia if state.spec.resources.accelerators else ""
+    return state.spec.triton.image or accelerated or images.serve
+
+
 def _container(state: ServingState, config: Manifest, hardware: HardwareClassSpec, images: Images) -> Manifest:
     ready = {"httpGet": {"path": f"/v2/models/{state.spec.model}/ready", "port": "http"}}
     probe = {"exec": {"command": ["python3", "-m", "trimtab_workloads.serve.probe"]}}
     return {
         "name": "triton",
-        "image": state.spec.triton.image or images.serve,
+        "image": _image(state, images),
         "env": [{"name": "TRIMTAB_CONFIG", "value": json.dumps(config)}],
         "ports": [
             {"name": "http", "containerPort": HTTP_PORT},
