@@ -15,8 +15,8 @@ from trimtab.plan.budget.problem import Demand, Standing, Verdict
 from trimtab.simulate.budgets.replay import Replay, hours_of
 
 _STEP_HOURS = 1.0
-_EVERY_HOURS = 1.0
-"""Suspensions within an hour of one that was judged are judged as that one."""
+_EVERY_HOURS = 6.0
+"""Suspensions within so many hours of one that was judged are judged as that one."""
 
 
 class _Cheaper(Replay):
