@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from trimtab.api.serving import ServingWorkloadSpec
@@ -71,6 +71,7 @@ def span_of(promql: str | None) -> float:
 
 
 @given(st.lists(st.floats(min_value=1.0, max_value=300.0), min_size=1, max_size=30))
+@example([50.0])
 def test_what_is_read_bit_by_bit_is_what_is_read_at_once(gaps: list[float]) -> None:
     """Also where the newest interval was read before its last samples were there."""
     memory, now = LoadMemory(10.0), NOW

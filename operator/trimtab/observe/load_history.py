@@ -64,7 +64,7 @@ class LoadMemory:
         for key in self._points.keys() | series.keys():
             new = [point for one in series.get(key, ()) for point in one.points]
             first = new[0][0] if new else math.inf
-            kept = [point for point in self._points.get(key, ()) if begin <= point[0] < first] + new
+            kept = [point for point in self._points.get(key, ()) if begin < point[0] < first] + new
             if kept:
                 self._points[key] = kept
             else:
