@@ -54,7 +54,7 @@ def ask_for(world: World, *names: str) -> None:
         world.make("ModelVariant", name, {"source": {"trainingWorkload": "digits"}, "steps": steps})
 
 
-def made(world: World, name: str, accuracy: str) -> None:
+def made(world: World, name: str, accuracy: str, **figures: Any) -> None:
     """The variant is there: what an earlier pass wrote when its Job had reported."""
     snapshot = world.snapshot()
     (state,) = [v for v in snapshot.variants if v.meta.name == name]
@@ -66,6 +66,7 @@ def made(world: World, name: str, accuracy: str) -> None:
         "cpuCores": "1",
         "hardwareClass": world.namespace,
         "profile": [{**point, "itemsPerSecond": "200", "cpuSecondsPerItem": "0.005"}],
+        **figures,
     }
     world.write_status("ModelVariant", name, status)
 
@@ -404,6 +405,28 @@ def test_a_variant_is_made_by_one_job_and_anew_when_its_spec_changes(world: Worl
     (again,) = world.all(JOBS)
     assert again["metadata"]["uid"] != job["metadata"]["uid"]
     assert config_of(again)["steps"] == [{"prune": {"method": "structured", "amount": 0.25, "finetuneEpochs": 3}}]
+
+
+def test_a_gate_that_is_kept_but_not_shown_keeps_a_variant_from_serving(world: World) -> None:
+    trained(world)
+    spec = {"source": {"trainingWorkload": "digits"}, "gate": {"maxAccuracyDrop": "0.03"}}
+    world.make("ModelVariant", "int8", spec)
+    step = {"name": "export", "digest": "ab", "seconds": "2.5", "relativeError": "0.0000002", "tolerance": "0.001"}
+    counts = {"baselineAccuracy": "0.989444", "baselineOnlyRight": 9, "variantOnlyRight": 2, "steps": [step]}
+    made(world, "int8", "0.97", **counts)
+    world.settle()
+    status = world.status("ModelVariant", "int8")
+    assert status["state"] == "GateFailed"
+    assert (status["gate"]["significance"], status["gate"]["samples"]) == ("0.05", 360)
+    assert float(status["gate"]["pValue"]) > 0.05
+    conditions = {one["type"]: one for one in status["conditions"]}
+    assert conditions["AccuracyGatePassed"]["reason"] == "NotShown"
+    assert f"about {status['gate']['samplesNeeded']} held-out samples" in conditions["AccuracyGatePassed"]["message"]
+    assert conditions["NumericalParity"]["status"] == "True"
+    world.make("ModelVariant", "int8", spec | {"gate": {"maxAccuracyDrop": "0.03", "significance": "0.5"}})
+    world.settle()
+    assert world.status("ModelVariant", "int8")["state"] == "Ready"
+    assert [job for job in world.all(JOBS) if job["metadata"]["name"] == "int8-build"] == []
 
 
 def test_a_variant_without_its_source_says_so(world: World) -> None:

@@ -14,6 +14,7 @@ from trimtab.api.quantity import parse_quantity
 from trimtab.api.schema import API_VERSION
 from trimtab.api.serving import ServingWorkloadSpec
 from trimtab.api.training import TrainingWorkloadSpec, TrainingWorkloadStatus
+from trimtab.api.variant import ModelVariantSpec
 
 
 @pytest.fixture
@@ -256,3 +257,17 @@ def test_the_presets_and_samples_of_the_repository_are_accepted(crds) -> None:
 def test_python_reads_a_serving_workload_as_it_is_stored(resources: Resources) -> None:
     stored = resources.apply(manifest("ServingWorkload"))
     assert ServingWorkloadSpec.model_validate(stored["spec"]).targets.latency.milliseconds == 50
+
+
+def test_a_chain_of_every_step_is_accepted_and_means_the_same_to_python(resources: Resources) -> None:
+    chain = manifest("ModelVariant")
+    chain["spec"]["steps"] = [
+        {"prune": {"method": "2:4"}},
+        {"prune": {"amount": "0.5"}},
+        {"distill": {"depth": 2}},
+        {"factorize": {}},
+        {"quantize": {"mode": "weightOnly", "dtype": "int4", "blockSize": 16}},
+        {"optimizeGraph": {}},
+    ]
+    stored = resources.apply(chain)
+    assert ModelVariantSpec.model_validate(stored["spec"]) == ModelVariantSpec.model_validate(chain["spec"])

@@ -49,6 +49,7 @@ TW, SW, MV, EP, HW, CS = (
     "TrainingWorkload", "ServingWorkload", "ModelVariant", "EfficiencyPolicy", "HardwareClass", "CarbonSource",
 )  # fmt: skip
 STEPS = {"prune": {"amount": "0.5"}, "quantize": {}}
+BLOCKS = {"quantize": {"mode": "weightOnly", "blockSize": 33}}
 PROFILE = {"hardwareClass": "gpu", "samplesPerSecond": 10}
 EXPRESSION = {"key": "team", "operator": "In"}
 BUDGET = {"name": "b", "costUSD": 5}
@@ -175,10 +176,32 @@ BAD: list[tuple[str, str, Any, str, str]] = [
     (HW, "power.peakWatts", 5, "spec.power.peakWatts", "must not be below idleWatts"),
     (HW, "power.idleWatts", "1k", "spec.power.peakWatts", "must not be below idleWatts"),
     (HW, "nodeSelector", {}, "spec.nodeSelector", "at least 1 properties"),
-    (MV, "steps", [{}], "spec.steps[0]", "each step must be exactly one of prune and quantize"),
-    (MV, "steps", [STEPS], "spec.steps[0]", "each step must be exactly one of prune and quantize"),
+    (MV, "steps", [{}], "spec.steps[0]", "each step must be exactly one of prune, distill"),
+    (MV, "steps", [STEPS], "spec.steps[0]", "each step must be exactly one of prune, distill"),
     (MV, "steps", [{"quantize": {"mode": "dynamically"}}], "spec.steps[0].quantize.mode", '"static", "dynamic"'),
-    (MV, "steps", [{"quantize": {"dtype": "int4"}}], "spec.steps[0].quantize.dtype", 'supported values: "int8"'),
+    (MV, "steps", [{"quantize": {"dtype": "int4"}}], "spec.steps[0].quantize.dtype", "int4 is for mode weightOnly"),
+    (MV, "steps", [{"quantize": {"blockSize": 32}}], "spec.steps[0].quantize.blockSize", "for mode weightOnly only"),
+    (MV, "steps", [BLOCKS], "spec.steps[0].quantize.blockSize", 'supported values: "16", "32"'),
+    (MV, "steps", [{"quantize": {"finetuneEpochs": 3}}], "spec.steps[0].quantize.finetuneEpochs", "for mode qat only"),
+    (MV, "steps", [{"prune": {}}], "spec.steps[0].prune.amount", "amount must be given, and not with method 2:4"),
+    (MV, "steps", [{"prune": {"method": "2:4", "amount": "0.5"}}], "spec.steps[0].prune.amount", "not with method 2:4"),
+    (MV, "steps", [{"prune": {"amount": "1"}}], "spec.steps[0].prune.amount", "must be above 0 and below 1"),
+    (MV, "steps", [{"distill": {"width": "0"}}], "spec.steps[0].distill.width", "must be above 0 and at most 1"),
+    (MV, "steps", [{"distill": {"depth": 0}}], "spec.steps[0].distill.depth", "greater than or equal to 1"),
+    (MV, "steps", [{"factorize": {"energy": "0"}}], "spec.steps[0].factorize.energy", "must be above 0 and at most 1"),
+    (MV, "steps", [{"optimizeGraph": {"level": "all"}}], "spec.steps[0].optimizeGraph.level", '"basic", "extended"'),
+    (
+        MV,
+        "steps",
+        [{"quantize": {}}, {"prune": {"amount": "0.5"}}],
+        "spec.steps",
+        "must be in this order: prune",
+    ),
+    (MV, "steps", [{"quantize": {}}, {"quantize": {}}], "spec.steps", "must be in this order"),
+    (MV, "steps", [{"factorize": {}}, {"distill": {}}], "spec.steps", "must be in this order"),
+    (MV, "steps", [{"optimizeGraph": {}}, {"quantize": {}}], "spec.steps", "must be in this order"),
+    (MV, "maxSize", "10", "spec.maxSize", MEMORY),
+    (MV, "stepCache", "1 GB", "spec.stepCache", MEMORY),
     (CS, "static", None, "spec", "exactly one of static, table, configMap, prometheus"),
     (CS, "configMap", TRACE, "spec", "exactly one of static, table, configMap, prometheus"),
     (CS, "replay", {"start": "2024-01-01T00:00:00Z"}, "spec.replay", "replay needs configMap"),

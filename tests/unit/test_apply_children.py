@@ -125,6 +125,34 @@ def test_the_optimize_runtime_can_read_its_configuration() -> None:
     assert config.seed == 5
 
 
+def test_the_optimizer_is_told_of_every_kind_of_step() -> None:
+    steps: list[dict[str, Any]] = [
+        {"prune": {"method": "2:4"}},
+        {"distill": {"width": "0.5", "depth": 2, "epochs": 4, "labelShare": "0.3"}},
+        {"factorize": {"energy": "0.8", "finetuneEpochs": 1}},
+        {"quantize": {"mode": "weightOnly", "dtype": "int4", "blockSize": 64}},
+        {"optimizeGraph": {"simplify": False, "level": "basic"}},
+    ]
+    config = OptimizeConfig.model_validate_json(config_text(variant(steps=steps, maxSize="100Mi", stepCache="64Mi")))
+    told = [step.model_dump(mode="json", by_alias=True, exclude_unset=True) for step in config.steps]
+    assert told == [
+        {"prune": {"method": "2:4", "finetuneEpochs": 3}},
+        {"distill": {"width": 0.5, "depth": 2, "epochs": 4, "labelShare": 0.3}},
+        {"factorize": {"energy": 0.8, "finetuneEpochs": 1}},
+        {"quantize": {"mode": "weightOnly", "dtype": "int4", "blockSize": 64}},
+        {"optimizeGraph": {"simplify": False, "level": "basic"}},
+    ]
+    assert (config.max_bytes, config.cache_bytes, str(config.cache)) == (100 * 2**20, 64 * 2**20, "/models/steps")
+    trained = OptimizeConfig.model_validate_json(config_text(variant(steps=[{"quantize": {"mode": "qat"}}])))
+    assert trained.steps[0].quantize is not None
+    assert trained.steps[0].quantize.finetune_epochs == 3
+
+
+def test_what_makes_a_variant_ends_after_a_day_unless_told() -> None:
+    assert variant()["spec"]["activeDeadlineSeconds"] == 86400
+    assert variant(timeout="5m")["spec"]["activeDeadlineSeconds"] == 300
+
+
 def test_the_serve_runtime_can_read_its_configuration() -> None:
     triton = {"maxBatchSize": 16, "maxQueueDelayMicroseconds": 50, "instances": 2, "threads": 3}
     config_map, _, deployment, _ = serving(serving_decision(), triton=triton)

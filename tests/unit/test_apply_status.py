@@ -12,6 +12,7 @@ from trimtab.api.common import Condition, ConditionStatus, Usage
 from trimtab.api.policy import Mode
 from trimtab.api.serving import ServingWorkloadStatus, VariantVersion
 from trimtab.api.training import ScheduleSlot, TrainingAction, TrainingWorkloadStatus
+from trimtab.api.variant import GateFigures
 from trimtab.apply.conditions import failing_already, merged, with_failure
 from trimtab.apply.events import event_manifest
 from trimtab.apply.figures import rounded
@@ -21,6 +22,7 @@ from trimtab.apply.training_status import quiet_training_status, training_status
 from trimtab.plan.decisions import ConditionValue, EventNote, ServingDecision, TrainingDecision, VariantDecision
 from trimtab.plan.snapshot import (
     MeasuredPoint,
+    StepResult,
     TrainingMetrics,
     TrainingResult,
     TrainingState,
@@ -266,6 +268,7 @@ def test_a_variant_keeps_its_figures_until_those_of_its_successor_are_there() ->
     result = VariantResult(
         artifact="model.onnx", sha256="a" * 64, size_bytes=7, accuracy=0.95, accuracy_low=0.93, accuracy_high=0.97,
         held_out_samples=360, baseline_accuracy=0.98, agreement=0.97, peak_memory_bytes=1, profile=(point,),
+        baseline_only_right=12, variant_only_right=1, steps=(StepResult(name="export", digest="ab", seconds=2.5),),
     )  # fmt: skip
     stale = state.model_copy(update={"result": result, "job": job(spec_hash="old", complete=True)})
     assert variant_status(stale, decision, (), NOW).spec_hash == state.status.spec_hash
@@ -275,6 +278,24 @@ def test_a_variant_keeps_its_figures_until_those_of_its_successor_are_there() ->
     assert made.artifact is not None
     assert made.artifact.path == "variants/int8/model.onnx"
     assert made.profile[0].p95_milliseconds == 2
+    assert (made.baseline_only_right, made.variant_only_right, made.steps[0].seconds) == (12, 1, 2.5)
+
+
+def test_the_tests_of_a_gate_stand_beside_the_figures_that_they_are_of() -> None:
+    tests = GateFigures(significance=0.05, p_value=0.01, samples=360)
+    state = variant("int8", 0.9, 100)
+    decision = VariantDecision(key="demo/int8", build=False, spec_hash="new", gate=tests)
+    assert variant_status(state, decision, (), NOW).gate == tests
+    point = MeasuredPoint(batch=1, p50_ms=1, p95_ms=2, p99_ms=3, items_per_second=500, cpu_seconds_per_item=0.002)
+    result = VariantResult(
+        artifact="model.onnx", sha256="a" * 64, size_bytes=7, accuracy=0.95, accuracy_low=0.93, accuracy_high=0.97,
+        held_out_samples=360, baseline_accuracy=0.98, agreement=0.97, peak_memory_bytes=1, profile=(point,),
+    )  # fmt: skip
+    reported = state.model_copy(update={"result": result, "job": job(spec_hash="new", complete=True)})
+    fresh = variant_status(reported, decision, (), NOW)
+    assert fresh.gate is None, "the decision was about the figures before"
+    settled = reported.model_copy(update={"status": fresh})
+    assert variant_status(settled, decision, (), NOW).gate == tests
 
 
 def test_an_event_has_one_name_within_its_minute() -> None:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trimtab.observe.results import better_training, training_result, variant_result
+from trimtab.observe.results import better_training, training_result, variant_failure_reason, variant_result
 
 TRAINING = {
     "kind": "training", "completedSamples": 100, "totalSamples": 100, "visitsMin": 2, "visitsMax": 2, "accuracy": 0.97,
@@ -68,6 +68,28 @@ def test_a_variant_result_is_read() -> None:
     assert result is not None
     assert result.profile[0].items_per_second == 4000
     assert result.size_bytes == 1000
+
+
+def test_what_became_of_each_step_is_read() -> None:
+    steps = [
+        {"name": "prune", "digest": "ab", "reused": True, "seconds": 0.1, "note": "half"},
+        {"name": "export", "digest": "cd", "reused": False, "seconds": 3, "relativeError": 2e-7, "tolerance": 1e-3},
+    ]
+    result, error = variant_result(json.dumps({**VARIANT, "steps": steps}), 0)
+    assert error == ""
+    assert result is not None
+    assert [(step.name, step.reused, step.relative_error) for step in result.steps] == [
+        ("prune", True, None),
+        ("export", False, 2e-7),
+    ]
+
+
+def test_the_optimizers_word_for_a_failure_is_read_and_nothing_else() -> None:
+    assert variant_failure_reason('{"error": "off by 3", "reason": "ParityFailed"}') == "ParityFailed"
+    assert variant_failure_reason('{"error": "off by 3"}') == ""
+    assert variant_failure_reason('{"error": "off by 3", "reason": "no word"}') == ""
+    assert variant_failure_reason('{"reason": "ParityFailed"}') == ""
+    assert variant_failure_reason("Killed") == ""
 
 
 @pytest.mark.parametrize(

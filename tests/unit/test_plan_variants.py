@@ -1,6 +1,7 @@
 """When a variant is made, and when it may serve."""
 
 from tests.unit.worlds import hardware, job, snapshot, training, variant
+from trimtab.api.variant import StepReport
 from trimtab.plan.decisions import VariantDecision
 from trimtab.plan.planner import plan
 from trimtab.plan.snapshot import TrainingState, VariantState
@@ -57,6 +58,32 @@ def test_the_gate_keeps_a_bad_variant_from_serving() -> None:
     assert decision.conditions[1].message == "accuracy 0.9700 is below gate.minAccuracy 0.98"
     dropped = decide(made(gate={"maxAccuracyDrop": "0.01"}), training(status=DONE))
     assert dropped.conditions[1].reason == "DropTooLarge"
+
+
+def test_parity_is_told_from_the_steps_of_what_was_made() -> None:
+    state = made()
+    assert decide(state, training(status=DONE)).conditions[2].reason == "NotMeasured"
+    steps = (
+        StepReport(name="prune", digest="a"),
+        StepReport(name="export", digest="b", relative_error=2e-7, tolerance=0.001),
+    )
+    measured = state.model_copy(update={"status": state.status.model_copy(update={"steps": steps})})
+    shown = decide(measured, training(status=DONE)).conditions[2]
+    assert (shown.type, shown.status, shown.reason) == ("NumericalParity", "True", "WithinTolerance")
+    assert shown.message == "relative error of the outputs: export below 1e-06 of 0.001"
+
+
+def test_a_model_that_computes_something_else_is_told_where() -> None:
+    wanted = spec_hash(fresh(), training(status=DONE))
+    said = "quantize: outputs are off by 3 of their size"
+    ended = {"job": job(spec_hash=wanted, failure="pod failure policy"), "result_error": said}
+    wrong = fresh().model_copy(update={**ended, "failure_reason": "ParityFailed"})
+    decision = decide(wrong, training(status=DONE))
+    assert (decision.conditions[0].reason, decision.conditions[0].message) == ("BuildFailed", said)
+    assert (decision.conditions[2].status, decision.conditions[2].reason) == ("False", "ParityFailed")
+    assert decision.conditions[2].message == said
+    other = decide(fresh().model_copy(update=ended), training(status=DONE))
+    assert other.conditions[2].reason == "NotMeasured"
 
 
 def judged(lost: int, won: int, accuracy: float = 0.97, **rules: str) -> VariantDecision:

@@ -1,13 +1,13 @@
 """ModelVariant: a trained model made smaller or faster, with what was measured of it."""
 
-from enum import StrEnum
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
 from trimtab.api.common import AccuracyFigure, Conditions, Resources
-from trimtab.api.quantity import Fraction, Measured, PositiveDuration
+from trimtab.api.quantity import Fraction, Measured, MemorySize, PositiveDuration
 from trimtab.api.schema import ApiModel, Cel, Column, Kind, ListSet, ObjectName, ShortText, StatusModel
+from trimtab.api.variant_steps import ORDER, VariantStep
 
 
 class VariantSource(ApiModel):
@@ -15,52 +15,6 @@ class VariantSource(ApiModel):
 
     training_workload: ObjectName
     """A TrainingWorkload of the same namespace; the variant is made when it has succeeded."""
-
-
-class PruneMethod(StrEnum):
-    """How weights are taken away."""
-
-    STRUCTURED = "structured"
-    UNSTRUCTURED = "unstructured"
-
-
-class Prune(ApiModel):
-    """Takes away the weights that matter least, then trains briefly to recover."""
-
-    method: PruneMethod = PruneMethod.STRUCTURED
-    """structured removes whole channels (smaller and faster everywhere); unstructured sets single weights to zero."""
-    amount: Fraction
-    """Share to take away."""
-    finetune_epochs: Annotated[int, Field(ge=0, le=1000)] = 3
-    """Passes over the training data after pruning."""
-
-
-class QuantizeMode(StrEnum):
-    """When the ranges of activations are found."""
-
-    STATIC = "static"
-    DYNAMIC = "dynamic"
-
-
-class Quantize(ApiModel):
-    """Stores and computes in 8-bit integers."""
-
-    mode: QuantizeMode = QuantizeMode.STATIC
-    """static calibrates on training data beforehand; dynamic measures at every request."""
-    dtype: Literal["int8"] = "int8"
-    """Type that weights and activations are stored and computed in."""
-
-
-class VariantStep(ApiModel):
-    """One step. Steps run in order; the export to ONNX is always the last and need not be named."""
-
-    cel_rules: ClassVar = (
-        Cel("has(self.prune) != has(self.quantize)", "each step must be exactly one of prune and quantize"),
-    )
-    prune: Prune | None = None
-    """Takes away the weights that matter least."""
-    quantize: Quantize | None = None
-    """Stores and computes in 8-bit integers."""
 
 
 class VariantBenchmark(ApiModel):
@@ -108,7 +62,7 @@ class ModelVariantSpec(ApiModel):
         ),
     )
     source: VariantSource
-    steps: Annotated[tuple[VariantStep, ...], Field(max_length=8)] = ()
+    steps: Annotated[tuple[VariantStep, ...], Field(max_length=8), ORDER] = ()
     """What is done to the model; empty means the plain export to ONNX in fp32."""
     benchmark: VariantBenchmark = VariantBenchmark()
     """How latency and throughput are measured."""
@@ -121,7 +75,11 @@ class ModelVariantSpec(ApiModel):
     image: Annotated[str, Field(max_length=512)] = ""
     """Image of the optimizer; empty means the one that the operator was installed with."""
     timeout: PositiveDuration | None = None
-    """Longest that making it may take."""
+    """Longest that making it may take; unset means 24h."""
+    max_size: MemorySize = "2Gi"
+    """Largest model that is read or written; ONNX files end at 2Gi."""
+    step_cache: MemorySize = "1Gi"
+    """Room on the claim for results of steps. A chain that begins as another one did takes them from there."""
 
 
 class ProfilePoint(StatusModel):
@@ -152,6 +110,25 @@ class Artifact(StatusModel):
     """SHA-256 digest of the file, in hexadecimal."""
     size_bytes: int
     """Size of the file in bytes."""
+
+
+class StepReport(StatusModel):
+    """What became of one step."""
+
+    name: Annotated[str, Field(max_length=32)]
+    """The step; export is the one from torch to ONNX."""
+    digest: Annotated[str, Field(max_length=64)]
+    """Names what went in: the source, all steps so far, the seed and the tools' versions."""
+    reused: bool = False
+    """Whether an earlier build had the result already."""
+    seconds: Measured = 0.0
+    """How long it took."""
+    relative_error: Measured | None = None
+    """How far outputs moved from those before it: root mean square of the difference by that of the outputs."""
+    tolerance: Measured | None = None
+    """Largest relative error at which the step counts as right; steps that train have none."""
+    note: ShortText = ""
+    """What it did, in figures."""
 
 
 class GateFigures(StatusModel):
@@ -202,6 +179,8 @@ class ModelVariantStatus(StatusModel):
     """CPU that the figures were measured with."""
     hardware_class: str = ""
     """Hardware class that they were measured on."""
+    steps: Annotated[tuple[StepReport, ...], Field(max_length=16)] = ()
+    """What became of each step."""
     profile: Annotated[tuple[ProfilePoint, ...], Field(max_length=16)] = ()
     """Measured speed by batch size, the smallest first."""
     summary: ShortText = ""

@@ -121,6 +121,7 @@ def variant_states(view: ClusterView, children: Children) -> tuple[VariantState,
             pods=children.pods(owner, fact.meta),
             result=words.variant,
             result_error=words.variant_error,
+            failure_reason=words.variant_failure_reason,
         )
         states.append(state)
     return tuple(states)

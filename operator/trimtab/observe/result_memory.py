@@ -4,7 +4,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, replace
 
 from trimtab.observe.facts import TRAINING, VARIANT, PodFact
-from trimtab.observe.results import better_training, training_result, variant_result
+from trimtab.observe.results import better_training, training_result, variant_failure_reason, variant_result
 from trimtab.plan.snapshot import TrainingResult, VariantResult
 
 
@@ -15,6 +15,7 @@ class LastWords:
     training: TrainingResult | None = None
     variant: VariantResult | None = None
     variant_error: str = ""
+    variant_failure_reason: str = ""
 
 
 NOTHING_SAID = LastWords()
@@ -42,8 +43,12 @@ class ResultMemory:
             words = replace(known, training=better_training(known.training, training_result(message)))
         elif fact.owner.kind == VARIANT:
             result, error = variant_result(message, exit_code)
+            result = result or known.variant
             words = replace(
-                known, variant=result or known.variant, variant_error="" if result or known.variant else error
+                known,
+                variant=result,
+                variant_error="" if result else error,
+                variant_failure_reason="" if result else variant_failure_reason(message),
             )
         else:
             return

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
-from trimtab.plan.snapshot import MeasuredPoint, TrainingResult, VariantResult
+from trimtab.plan.snapshot import MeasuredPoint, StepResult, TrainingResult, VariantResult
 
 _Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 _Figure = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -43,6 +43,16 @@ class _ProfileMessage(_Message):
     cpu_seconds_per_item: _Figure
 
 
+class _StepMessage(_Message):
+    name: Annotated[str, Field(min_length=1, max_length=32)]
+    digest: Annotated[str, Field(max_length=64)] = ""
+    reused: bool = False
+    seconds: _Figure = 0.0
+    relative_error: _Figure | None = None
+    tolerance: _Figure | None = None
+    note: Annotated[str, Field(max_length=1024)] = ""
+
+
 class _VariantMessage(_Message):
     """What the optimize runtime writes."""
 
@@ -58,12 +68,14 @@ class _VariantMessage(_Message):
     baseline_only_right: _Count | None = None
     variant_only_right: _Count | None = None
     peak_memory_bytes: _Count
+    steps: Annotated[tuple[_StepMessage, ...], Field(max_length=16)] = ()
     profile: Annotated[tuple[_ProfileMessage, ...], Field(min_length=1)]
 
 
 class _Envelope(_Message):
     kind: str = ""
     error: str = ""
+    reason: Annotated[str, Field(pattern="^([A-Z][A-Za-z]{0,63})?$")] = ""
     rank: int = 0
 
 
@@ -88,6 +100,12 @@ def better_training(known: TrainingResult | None, new: TrainingResult | None) ->
     return known if known.completed_samples > new.completed_samples else new
 
 
+def variant_failure_reason(message: str) -> str:
+    """The optimizer's word for what went wrong, such as `ParityFailed`; empty where it gave none."""
+    envelope = _envelope(message)
+    return envelope.reason if envelope is not None and envelope.error else ""
+
+
 def variant_result(message: str, exit_code: int | None) -> tuple[VariantResult | None, str]:
     """The optimizer's report, or why there is none (for the person who asked for the variant).
 
@@ -108,9 +126,10 @@ def variant_result(message: str, exit_code: int | None) -> tuple[VariantResult |
         parsed = _VariantMessage.model_validate_json(message)
     except ValidationError as error:
         return None, f"the optimizer's report is not usable: {_first_problem(error)}"
-    fields: dict[str, Any] = parsed.model_dump(exclude={"profile"})
+    fields: dict[str, Any] = parsed.model_dump(exclude={"profile", "steps"})
+    steps = tuple(StepResult(**step.model_dump()) for step in parsed.steps)
     profile = tuple(MeasuredPoint(**point.model_dump()) for point in parsed.profile)
-    return VariantResult(**fields, profile=profile), ""
+    return VariantResult(**fields, steps=steps, profile=profile), ""
 
 
 def _envelope(message: str) -> _Envelope | None:

@@ -239,7 +239,20 @@ class VariantResult(Fact):
     """With `variant_only_right`, what a paired test depends on; None from an optimizer of an earlier release."""
     variant_only_right: int | None = None
     peak_memory_bytes: int
+    steps: tuple["StepResult", ...] = ()
     profile: tuple["MeasuredPoint", ...]
+
+
+class StepResult(Fact):
+    """What became of one step; fields as in ModelVariantStatus."""
+
+    name: str
+    digest: str = ""
+    reused: bool = False
+    seconds: float = 0.0
+    relative_error: float | None = None
+    tolerance: float | None = None
+    note: str = ""
 
 
 class MeasuredPoint(Fact):
@@ -264,6 +277,8 @@ class VariantState(Fact):
     result: VariantResult | None = None
     result_error: str = ""
     """The optimizer's own error, or why its report could not be read."""
+    failure_reason: str = ""
+    """The optimizer's word for that error, such as `ParityFailed`; empty where it gave none."""
 
 
 class DeploymentState(Fact):

@@ -11,6 +11,9 @@ from trimtab.plan.decisions import ConditionValue, EventNote, VariantDecision
 from trimtab.plan.rates import offers
 from trimtab.plan.snapshot import HardwareState, Snapshot, TrainingState, VariantState
 
+_PARITY_FAILED = "ParityFailed"
+"""The optimizer's word for outputs that an exported or rewritten model should not give."""
+
 
 def spec_hash(variant: VariantState, source: TrainingState) -> str:
     """Names what the figures belong to: how the variant is made, and the run of training that made the source model.
@@ -76,6 +79,27 @@ def _judged(
     return condition("AccuracyGatePassed", True, "Passed", text)
 
 
+def parity(variant: VariantState, *, failed: bool = False) -> ConditionValue:
+    """`NumericalParity`: whether the exported model computes what the trained one does.
+
+    Args:
+        variant: With the steps of what was made last, and with why a newer build ended.
+        failed: Whether the build of what is wanted now has failed.
+    """
+    if failed and variant.failure_reason == _PARITY_FAILED:
+        return condition("NumericalParity", False, _PARITY_FAILED, variant.result_error)
+    measured = [(s.name, s.relative_error, s.tolerance) for s in variant.status.steps]
+    # Status keeps six decimals.
+    said = ", ".join(
+        f"{name} {f'{error:.2g}' if error >= 1e-6 else 'below 1e-06'} of {limit:g}"
+        for name, error, limit in measured
+        if error is not None and limit is not None
+    )
+    if not said:
+        return condition("NumericalParity", None, "NotMeasured")
+    return condition("NumericalParity", True, "WithinTolerance", f"relative error of the outputs: {said}")
+
+
 def _too_few(shown: Shown, samples: int, significance: float) -> str:
     """Why a figure on the right side of its limit does not pass, and what would help."""
     text = f"p {shown.p_value:.2g} with {samples} samples, gate.significance is {significance:g}; "
@@ -121,7 +145,7 @@ def _waiting(variant: VariantState, reason: str, message: str) -> VariantDecisio
     passed, figures = gate(variant)
     return VariantDecision(
         key=variant.meta.key, build=False, spec_hash=variant.status.spec_hash,
-        accepted=kept and passed.status == "True", conditions=(ready, passed), gate=figures,
+        accepted=kept and passed.status == "True", conditions=(ready, passed, parity(variant)), gate=figures,
         events=_event(variant, reason, message, warning=reason.endswith("NotFound")), message=message,
     )  # fmt: skip
 
@@ -180,7 +204,7 @@ def plan_variant(variant: VariantState, snapshot: Snapshot) -> VariantDecision:
         claim_name=source.spec.checkpoint.claim_name,
         accepted=accepted,
         gate=figures,
-        conditions=(ready, passed),
+        conditions=(ready, passed, parity(variant, failed=reason == "BuildFailed")),
         events=_event(variant, reason, ready.message, warning=reason in ("BuildFailed", "GateFailed", "NoClass")),
         message=ready.message,
     )

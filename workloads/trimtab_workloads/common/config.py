@@ -15,6 +15,9 @@ ENVIRONMENT_VARIABLE = "TRIMTAB_CONFIG"
 class ConfigError(Exception):
     """The configuration cannot be used. The message is one line, names the field and says what would be right."""
 
+    reason = ""
+    """A word in CamelCase for who reads the result by program; empty where the message says all."""
+
 
 class WorkloadConfig(BaseModel):
     """Base of every configuration: camelCase in JSON, unknown fields refused, immutable."""

@@ -28,7 +28,7 @@ def run_entry_point(model: type[C], main: Callable[[C], int]) -> NoReturn:
     try:
         status = main(load_config(model))
     except ConfigError as error:
-        _fail(str(error))
+        _fail(str(error), error.reason)
         status = EXIT_CONFIG
     except Exception as error:
         log("failed", traceback=traceback.format_exc())
@@ -37,6 +37,6 @@ def run_entry_point(model: type[C], main: Callable[[C], int]) -> NoReturn:
     sys.exit(status)
 
 
-def _fail(message: str) -> None:
+def _fail(message: str, reason: str = "") -> None:
     print(message, file=sys.stderr, flush=True)
-    write_result({"error": message[:2000]})
+    write_result({"error": message[:2000], **({"reason": reason} if reason else {})})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Literal, Self
 
@@ -13,25 +14,74 @@ from trimtab_workloads.common.config import WorkloadConfig
 class Prune(WorkloadConfig):
     """Removes weights, then trains a little to make up for them."""
 
-    method: Literal["structured", "unstructured"] = "structured"
-    """Whole channels, which makes the model smaller and faster; or single weights, which only makes it sparse."""
-    amount: float = Field(default=0.5, gt=0, lt=1)
-    """Share of each layer's channels, or of all convolutions' weights, to remove."""
+    method: Literal["structured", "unstructured", "2:4"] = "structured"
+    """Whole channels, which makes the model smaller and faster; or single weights, which only makes it sparse; or two
+    of every four weights, in the pattern that sparse tensor cores want."""
+    amount: float | None = Field(default=None, gt=0, lt=1)
+    """Share of each layer's channels, or of all convolutions' weights, to remove; 2:4 has none of its own."""
+    finetune_epochs: int = Field(default=3, ge=0, le=1000)
+    """Epochs of training afterwards."""
+
+    @model_validator(mode="after")
+    def _amount_known(self) -> Self:
+        if (self.amount is None) != (self.method == "2:4"):
+            raise ValueError("amount must be given, and not with method 2:4")
+        return self
+
+
+class Distill(WorkloadConfig):
+    """Trains a smaller model from new weights to answer as the present one does."""
+
+    width: float = Field(default=0.5, gt=0, le=1)
+    """Width of each layer, as a share of the present one's."""
+    depth: int | None = Field(default=None, ge=1, le=32)
+    """Layers; as many as before unless given."""
+    epochs: int = Field(default=10, ge=1, le=1000)
+    """Visits of each training sample."""
+    label_share: float = Field(default=0.5, ge=0, le=1)
+    """Weight of the labels; the rest is the teacher's outputs."""
+
+
+class Factorize(WorkloadConfig):
+    """Splits layers into two thinner ones."""
+
+    energy: float = Field(default=0.9, gt=0, le=1)
+    """Share of each layer's squared singular values to keep."""
     finetune_epochs: int = Field(default=3, ge=0, le=1000)
     """Epochs of training afterwards."""
 
 
 class Quantize(WorkloadConfig):
-    """Stores and computes in 8-bit integers."""
+    """Stores and computes in integers of few bits."""
 
-    mode: Literal["dynamic", "static"] = "static"
-    """Static: convolutions too, ranges calibrated on training data. Dynamic: linear layers only, ranges on the fly."""
-    dtype: Literal["int8"] = "int8"
-    """Type of the weights."""
+    mode: Literal["dynamic", "static", "weightOnly", "qat"] = "static"
+    """Static: convolutions too, ranges calibrated on training data. Dynamic: linear layers only, ranges on the fly.
+    Weight-only: linear layers, computed in float. QAT: all layers, with training that feels the rounding."""
+    dtype: Literal["int8", "int4"] = "int8"
+    """Type of the weights; int4 with weightOnly only."""
+    block_size: Literal[16, 32, 64, 128] = 32
+    """Weights that share a scale, with weightOnly."""
+    finetune_epochs: int = Field(default=3, ge=1, le=1000)
+    """Epochs of QAT."""
     calibration_samples: int = Field(default=512, gt=0)
     """Training samples that the static ranges are taken from."""
     reduce_range: bool | None = None
     """7-bit weights, which AVX2 and AVX-512 need against overflow and VNNI does not; unset, decided by this CPU."""
+
+    @model_validator(mode="after")
+    def _int4_stored_only(self) -> Self:
+        if self.dtype == "int4" and self.mode != "weightOnly":
+            raise ValueError("dtype int4 is for mode weightOnly")
+        return self
+
+
+class OptimizeGraph(WorkloadConfig):
+    """Rewrites the exported graph into fewer operations."""
+
+    simplify: bool = True
+    """By onnxslim first."""
+    level: Literal["basic", "extended"] = "extended"
+    """Of ONNX Runtime's own rewrites."""
 
 
 class Step(WorkloadConfig):
@@ -39,13 +89,24 @@ class Step(WorkloadConfig):
 
     prune: Prune | None = None
     """Prune."""
+    distill: Distill | None = None
+    """Distill."""
+    factorize: Factorize | None = None
+    """Factorize."""
     quantize: Quantize | None = None
     """Quantize."""
+    optimize_graph: OptimizeGraph | None = None
+    """Optimize the graph."""
+
+    @property
+    def name(self) -> str:
+        """The field that is set, as it stands in YAML."""
+        return next(iter(self.model_dump(by_alias=True, exclude_none=True)))
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
-        if (self.prune is None) == (self.quantize is None):
-            raise ValueError("a step must have exactly one of prune, quantize")
+        if sum(value is not None for value in self.__dict__.values()) != 1:
+            raise ValueError("a step must have exactly one of prune, distill, factorize, quantize, optimizeGraph")
         return self
 
 
@@ -74,16 +135,26 @@ class OptimizeConfig(WorkloadConfig):
     source: Path
     """Directory that a training wrote."""
     steps: tuple[Step, ...] = ()
-    """In order; the export to ONNX is implicit, and quantization comes last."""
+    """In order: prune and distill, then at most one each of factorize, quantize and optimizeGraph. The export to ONNX
+    is implicit."""
     output: Path
     """Directory for the artifact."""
     seed: int = Field(default=0, ge=0, lt=2**31)
     """Decides the order of fine-tuning and the choice of calibration samples."""
     benchmark: BenchmarkSettings = BenchmarkSettings()
     """How it is measured."""
+    cache: Path | None = None
+    """Directory for results of steps; without one every step is run."""
+    cache_bytes: int = Field(default=2**30, ge=0)
+    """Room in it; the longest unused go first."""
+    max_bytes: int = Field(default=2**31, gt=0)
+    """Largest model that is read or written."""
 
     @model_validator(mode="after")
-    def _quantize_last(self) -> Self:
-        if any(step.quantize for step in self.steps[:-1]):
-            raise ValueError("steps: quantize must be the last step, and there can be one only")
+    def _in_order(self) -> Self:
+        if not re.fullmatch("[pd]*f?q?o?", "".join(step.name[0] for step in self.steps)):
+            raise ValueError(
+                "steps must be in this order: prune and distill (any number), then at most one each of factorize, "
+                "quantize and optimizeGraph"
+            )
         return self

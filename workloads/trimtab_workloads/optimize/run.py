@@ -14,14 +14,11 @@ from trimtab_workloads.common.log import log
 from trimtab_workloads.common.stop import exit_on_sigterm
 from trimtab_workloads.common.termination import write_result
 from trimtab_workloads.optimize import prune
-from trimtab_workloads.optimize.config import OptimizeConfig, Prune, Quantize
+from trimtab_workloads.optimize.config import OptimizeConfig
 from trimtab_workloads.optimize.evaluate import evaluate
-from trimtab_workloads.optimize.export import export
-from trimtab_workloads.optimize.finetune import finetune
+from trimtab_workloads.optimize.pipeline import Chain
 from trimtab_workloads.optimize.profile import profile
-from trimtab_workloads.optimize.quantize import quantize
-from trimtab_workloads.optimize.source import Source, load
-from trimtab_workloads.train.model import DigitsCNN
+from trimtab_workloads.optimize.source import TooLargeError, load
 
 ARTIFACT = "model.onnx"
 
@@ -30,13 +27,13 @@ def run(config: OptimizeConfig) -> int:
     """Makes, measures and evaluates the variant; returns the exit status. Doing it again overwrites it as a whole."""
     exit_on_sigterm()
     torch.set_num_threads(config.benchmark.threads)
-    source = load(config.source)
-    model = source.model
-    for step in config.steps:
-        if step.prune:
-            model = _prune(model, source, step.prune, config.seed)
+    source = load(config.source, config.max_bytes)
     with tempfile.TemporaryDirectory() as scratch:
-        built = _build(config, model, source, Path(scratch))
+        chain = Chain(config, source, Path(scratch)).run()
+        built = chain.artifact
+        size = built.stat().st_size
+        if size > config.max_bytes:
+            raise TooLargeError(f"the artifact has {size} bytes, {config.max_bytes} are allowed (maxSize)")
         rows, peak = profile(built, config.benchmark)
         log("profiled", profile=rows, peak_memory_bytes=peak)
         counts = evaluate(built, source, config.benchmark.threads)
@@ -57,37 +54,11 @@ def run(config: OptimizeConfig) -> int:
         "agreement": round(counts.equal / counts.samples, 6),
         "baselineOnlyRight": counts.baseline_only_right,
         "variantOnlyRight": counts.variant_only_right,
-        "sparsity": round(prune.sparsity(model), 6),
+        "sparsity": round(prune.sparsity(chain.network), 6),
         "peakMemoryBytes": peak,
+        "steps": chain.reports,
         "profile": rows,
     }
     write_atomically(config.output / "result.json", json.dumps(result, indent=2).encode() + b"\n")
     write_result(result)
     return EXIT_OK
-
-
-def _prune(model: DigitsCNN, source: Source, settings: Prune, seed: int) -> DigitsCNN:
-    log("prune", method=settings.method, amount=settings.amount)
-    if settings.method == "structured":
-        model = prune.remove_channels(model, settings.amount, torch.from_numpy(source.train_x))
-    else:
-        # A copy: the source stays what it is, the baseline.
-        twin = DigitsCNN(model.architecture)
-        twin.load_state_dict(model.state_dict())
-        model = twin
-        prune.mask_weights(model, settings.amount)
-    finetune(model, source, settings.finetune_epochs, seed)
-    prune.settle_masks(model)
-    return model
-
-
-def _build(config: OptimizeConfig, model: DigitsCNN, source: Source, scratch: Path) -> Path:
-    exported = scratch / "float.onnx"
-    export(model, exported)
-    settings: Quantize | None = next((step.quantize for step in config.steps if step.quantize), None)
-    if settings is None:
-        return exported
-    log("quantize", mode=settings.mode, dtype=settings.dtype)
-    quantized = scratch / "quantized.onnx"
-    quantize(exported, quantized, settings, source.train_x, config.seed)
-    return quantized

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from trimtab_workloads.common.config import ConfigError, WorkloadConfig
 
+_WIDTHS = {"digits-cnn": (128,) * 6, "digits-encoder": (128,) * 4, "digits-gru": (128,) * 2}
 RANK_VARIABLE = "JOB_COMPLETION_INDEX"
 
 
@@ -21,12 +22,13 @@ class TrainConfig(WorkloadConfig):
     """Name of the TrainingWorkload."""
     namespace: str = Field(min_length=1)
     """Namespace of the TrainingWorkload."""
-    model: Literal["digits-cnn"] = "digits-cnn"
-    """The network."""
+    model: Literal["digits-cnn", "digits-encoder", "digits-gru"] = "digits-cnn"
+    """The network: convolutional, a transformer encoder, or recurrent."""
     dataset: Literal["digits"] = "digits"
     """The data: scikit-learn's copy of the UCI handwritten digits, 1,797 images of 8x8."""
-    channels: tuple[int, ...] = Field(default=(128, 128, 128, 128, 128, 128), min_length=1, max_length=32)
-    """Output channels of each convolution. The default is 98 MFLOP a sample."""
+    channels: tuple[int, ...] = Field(default=(), min_length=1, max_length=32)
+    """Output channels of each convolution, or widths of the encoder's blocks or the recurrent layers; empty takes the
+    model's own, for the CNN 98 MFLOP a sample."""
     epochs: int = Field(gt=0, le=100_000)
     """Visits of each training sample."""
     global_batch_size: int = Field(default=64, gt=0)
@@ -55,6 +57,14 @@ class TrainConfig(WorkloadConfig):
     """How long to wait for the other ranks to appear."""
     peer_timeout_seconds: float = Field(default=15, gt=0)
     """How long a collective operation may wait for a silent peer. A peer whose process ends is noticed at once."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _own_widths(cls, given: Any) -> Any:
+        # Filled in here, so that a checkpoint is of the same training whether its widths were given or not.
+        if isinstance(given, dict) and not given.get("channels"):
+            return {**given, "channels": _WIDTHS.get(given.get("model", "digits-cnn"), (1,))}
+        return given
 
     def fingerprint(self) -> str:
         """Identifies the configuration, so that ranks of different generations of a Job never join each other."""

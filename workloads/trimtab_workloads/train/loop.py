@@ -13,11 +13,11 @@ import torch
 from torch import nn
 from trimtab_workloads.common.stop import StopRequest
 from trimtab_workloads.train import sampling
+from trimtab_workloads.train.architecture import DigitsNetwork
 from trimtab_workloads.train.config import TrainConfig
 from trimtab_workloads.train.data import Digits
 from trimtab_workloads.train.group import Group
 from trimtab_workloads.train.metrics import RankMetrics
-from trimtab_workloads.train.model import DigitsCNN
 from trimtab_workloads.train.sampling import Floats, Integers
 from trimtab_workloads.train.state import TrainState
 
@@ -62,7 +62,7 @@ def learning_rate(step: int, total_steps: int, peak: float) -> float:
     return peak * warm_up * 0.5 * (1 + math.cos(math.pi * step / total_steps))
 
 
-def gradients(model: DigitsCNN, x: torch.Tensor, y: torch.Tensor, batch: int) -> torch.Tensor:
+def gradients(model: DigitsNetwork, x: torch.Tensor, y: torch.Tensor, batch: int) -> torch.Tensor:
     """One rank's contribution to a step: its gradients, flat, and behind them its share of the loss.
 
     The loss is summed over the rank's samples and divided by the size of the *global* batch, so that the sum over
@@ -186,7 +186,7 @@ class Loop:
                 f"the ledger counts {int(state.visits.sum())} sample visits, the steps {state.completed_samples}"
             )
 
-    def evaluate(self, model: DigitsCNN) -> float:
+    def evaluate(self, model: DigitsNetwork) -> float:
         """Share of held-out samples that the model classifies rightly; each rank looks at its part."""
         everything = np.arange(len(self._digits.held_out_x))
         mine = sampling.shard(everything, self._group.rank, self._group.world_size)
@@ -201,7 +201,7 @@ class Loop:
             self._stop.wait(self._config.global_batch_size / limit - (time.monotonic() - started))
 
 
-def count_right(model: DigitsCNN, x: Floats, y: Integers) -> int:
+def count_right(model: DigitsNetwork, x: Floats, y: Integers) -> int:
     """How many images the model classifies rightly."""
     right = 0
     with torch.inference_mode():

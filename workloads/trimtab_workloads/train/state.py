@@ -9,8 +9,9 @@ import numpy as np
 
 import torch
 from trimtab_workloads.common.config import ConfigError
+from trimtab_workloads.train.architecture import DigitsNetwork
 from trimtab_workloads.train.config import TrainConfig
-from trimtab_workloads.train.model import DigitsCNN, create
+from trimtab_workloads.train.model import create
 from trimtab_workloads.train.sampling import Integers
 
 MOMENTUM = 0.9
@@ -23,7 +24,7 @@ IDENTITY = ("dataset", "model", "channels", "global_batch_size", "seed")
 class TrainState:
     """A training between two steps."""
 
-    model: DigitsCNN
+    model: DigitsNetwork
     optimizer: torch.optim.Optimizer
     visits: Integers
     """How often each training sample was trained on, by all ranks together, as of the last ledger."""
@@ -41,11 +42,11 @@ class TrainState:
 
 def start(config: TrainConfig, samples: int) -> TrainState:
     """A training before its first step."""
-    model = create(config.channels, config.seed)
+    model = create(config.channels, config.seed, config.model)
     return TrainState(model, _optimizer(model, config), np.zeros(samples, dtype=np.int64))
 
 
-def _optimizer(model: DigitsCNN, config: TrainConfig) -> torch.optim.Optimizer:
+def _optimizer(model: DigitsNetwork, config: TrainConfig) -> torch.optim.Optimizer:
     return torch.optim.SGD(
         model.parameters(),
         lr=config.learning_rate,

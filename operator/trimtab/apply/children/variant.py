@@ -3,6 +3,7 @@
 import json
 
 from trimtab.api.hardware import HardwareClassSpec
+from trimtab.api.quantity import parse_quantity
 from trimtab.api.variant import ModelVariantSpec
 from trimtab.apply.children.names import Manifest, child_labels, object_meta, short_name
 from trimtab.apply.children.pods import claim_volume, resources, runtime_pod
@@ -12,6 +13,8 @@ from trimtab.plan.snapshot import VariantState
 
 KIND = "ModelVariant"
 _CONFIG_ERROR = 2
+_NUMBERS = ("amount", "width", "labelShare", "energy")
+_LONGEST_SECONDS = 24 * 3600
 
 
 def artifact_path(state: VariantState) -> str:
@@ -31,6 +34,9 @@ def _config(name: str, spec: ModelVariantSpec, output: str) -> Manifest:
         "steps": [_step(step.to_manifest()) for step in spec.steps],
         "output": f"/models/{output}",
         "seed": spec.seed,
+        "cache": "/models/steps",
+        "cacheBytes": int(parse_quantity(spec.step_cache)),
+        "maxBytes": int(parse_quantity(spec.max_size)),
         "benchmark": {
             "batches": list(spec.benchmark.batches),
             "secondsPerBatch": spec.benchmark.seconds_per_batch,
@@ -40,16 +46,16 @@ def _config(name: str, spec: ModelVariantSpec, output: str) -> Manifest:
 
 
 def _step(step: Manifest) -> Manifest:
-    """A step as the optimizer reads it: its amount as a number."""
-    if "prune" in step:
-        return {"prune": {**step["prune"], "amount": float(step["prune"]["amount"])}}
-    return step
+    """A step as the optimizer reads it: its shares and sizes as numbers."""
+    ((kind, settings),) = step.items()
+    return {kind: {name: float(value) if name in _NUMBERS else value for name, value in settings.items()}}
 
 
 def variant_children(
     state: VariantState, decision: VariantDecision, hardware: HardwareClassSpec, images: Images
 ) -> list[Manifest]:
     """The Job. Its label spec-hash is the decision's: spec and source."""
+    timeout = state.spec.timeout
     container = {
         "name": "optimize",
         "image": state.spec.image or images.optimize,
@@ -69,6 +75,7 @@ def variant_children(
         "metadata": object_meta(state.meta, KIND, build_job_name(state), decision.hardware_class, decision.spec_hash),
         "spec": {
             "backoffLimit": 2,
+            "activeDeadlineSeconds": int(timeout.total_seconds()) if timeout is not None else _LONGEST_SECONDS,
             "podFailurePolicy": {
                 "rules": [
                     {"action": "FailJob", "onExitCodes": {"operator": "In", "values": [_CONFIG_ERROR]}},
@@ -81,6 +88,4 @@ def variant_children(
             },
         },
     }
-    if state.spec.timeout is not None:
-        job["spec"]["activeDeadlineSeconds"] = int(state.spec.timeout.total_seconds())
     return [job]
