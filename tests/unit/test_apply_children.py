@@ -23,6 +23,7 @@ from trimtab.apply.settings import Images
 from trimtab.kube.errors import Invalid
 from trimtab.plan.decisions import ServingDecision, TrainingDecision, VariantDecision
 from trimtab_workloads.optimize.config import OptimizeConfig
+from trimtab_workloads.serve import probe
 from trimtab_workloads.serve.config import ServeConfig, Settings
 from trimtab_workloads.train.config import TrainConfig
 
@@ -215,6 +216,12 @@ def test_a_serving_pod_leaves_the_service_before_it_stops() -> None:
     drain = pod["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
     assert drain > config.max_connection_age_seconds
     assert drain + config.exit_timeout_seconds < pod["terminationGracePeriodSeconds"]
+
+
+def test_the_liveness_probe_is_given_the_time_that_it_takes() -> None:
+    container = pod_of(serving(serving_decision())[2])["containers"][0]
+    longest = 3 * probe.ASK_SECONDS + probe.INFERENCE_SECONDS
+    assert container["livenessProbe"]["timeoutSeconds"] > longest
 
 
 def test_requests_in_flight_get_the_time_that_they_may_take() -> None:

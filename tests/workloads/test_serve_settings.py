@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -30,6 +31,7 @@ from trimtab.api.triton import TritonSettings  # noqa: E402
 from trimtab.apply.children.triton_settings import settings_digest, settings_text  # noqa: E402
 from trimtab.observe.triton import Loaded, Server, TritonVersions  # noqa: E402
 from trimtab_workloads.serve import triton  # noqa: E402
+from trimtab_workloads.serve.probe import probe  # noqa: E402
 
 _NAMES = count()
 FAILURE = grpcclient.InferenceServerException
@@ -143,7 +145,7 @@ def flood(server, x, requests, **options):
         for _ in range(requests):
             client.async_infer(MODEL, [tensor("x", x)], lambda result, error: answers.append(error), **options)
         eventually(lambda: len(answers) == requests)
-    return [error.message() if error else "" for error in answers]
+    return [str(error) if error else "" for error in answers]
 
 
 ITEM = np.ones((1, 64, 512))
@@ -154,6 +156,7 @@ def test_a_full_queue_refuses_at_once_and_a_busy_server_is_still_alive(models, t
     with running(models["slow"], tmp_path / "server", settings) as server:
         answers = flood(server, ITEM, 60)
         refused = [error for error in answers if error]
+        assert all(error.startswith("[StatusCode.UNAVAILABLE]") for error in refused), refused[0]
         assert {"Exceeds maximum queue size"} == {error.split("] ")[-1] for error in refused}
         assert 0 < len(refused) < 58
         stop = threading.Event()
@@ -320,6 +323,34 @@ def test_requests_in_flight_over_http_get_the_time_that_they_may_take(models, tm
             thread.join()
         assert server.entry.wait() == 0, server.entry.text()
     assert statuses == [200] * 30
+
+
+def test_a_slow_or_stalled_model_is_told_from_a_busy_one(models, tmp_path):
+    """The probe waits for an answer; without one, it is others that are answered meanwhile that make it alive."""
+    with running(models["slow"], tmp_path / "server", {"maxBatchSize": 1}) as server:
+        stop = threading.Event()
+
+        def busy():
+            while not stop.is_set():
+                flood(server, ITEM, 100)
+
+        thread = threading.Thread(target=busy)
+        thread.start()
+        try:
+            eventually(lambda: server.pending() > 50)
+            probe(MODEL, server.http, inference_seconds=0.1)
+        finally:
+            stop.set()
+            thread.join()
+        stubs = stubs_of(server.entry.process.pid)
+        for stub in stubs:
+            os.kill(stub, signal.SIGSTOP)
+        # The probe's patience ends, Triton calls the backend unhealthy, or it ends itself: whatever comes first.
+        with pytest.raises(OSError, match="timed out|not healthy|closed connection|reset by peer|refused"):
+            probe(MODEL, server.http, inference_seconds=1)
+        for stub in stubs:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(stub, signal.SIGKILL)
 
 
 @pytest.mark.parametrize("strategy", ["Oldest", "Direct"])

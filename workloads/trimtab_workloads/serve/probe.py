@@ -18,35 +18,38 @@ import urllib.error
 import urllib.request
 from typing import Any
 
-TIMEOUT_SECONDS = 4.0
+INFERENCE_SECONDS = 20.0
+"""For models that take their time. A dead backend answers at once, with an error."""
+ASK_SECONDS = 3.0
+"""For each question to the server itself. All together stays below the pod's liveness timeout."""
 _BUSY = ("maximum queue size", "timeout expired")
 """Of Triton's refusals, those that only a server with work in hand gives."""
 
 
-def probe(model: str, port: int, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
+def probe(model: str, port: int, inference_seconds: float = INFERENCE_SECONDS) -> None:
     """Sends one inference and looks at the answer.
 
     Args:
         model: Name of the model in Triton.
         port: Of Triton's HTTP on this host.
-        timeout_seconds: How long to wait.
+        inference_seconds: How long to wait for it.
 
     Raises:
         OSError: No answer while the server answered nobody else either, or one with an error status.
         ValueError: The answer is no inference.
     """
     base = f"http://127.0.0.1:{port}/v2/models/{model}"
-    config = _call(f"{base}/config", None, timeout_seconds)
-    before = _executions(base, timeout_seconds)
+    config = _call(f"{base}/config", None, ASK_SECONDS)
+    before = _executions(base)
     try:
-        answer = _call(f"{base}/infer", inference(config), timeout_seconds)
+        answer = _call(f"{base}/infer", inference(config), inference_seconds)
     except urllib.error.HTTPError as error:
         said = error.read().decode(errors="replace")
         if any(words in said for words in _BUSY):
             return
         raise OSError(f"{error.code}: {said[:300]}") from error
     except OSError:
-        if _executions(base, timeout_seconds) > before:
+        if _executions(base) > before:
             return
         raise
     given = {it["name"] for it in answer.get("outputs", [])}
@@ -83,9 +86,9 @@ def _value(kind: str) -> Any:
     return bool(random.getrandbits(1)) if kind == "BOOL" else random.getrandbits(1)
 
 
-def _executions(base: str, timeout_seconds: float) -> int:
+def _executions(base: str) -> int:
     """Executions of all versions since the server started."""
-    stats = _call(f"{base}/stats", None, timeout_seconds)
+    stats = _call(f"{base}/stats", None, ASK_SECONDS)
     return sum(int(one.get("execution_count", 0)) for one in stats.get("model_stats", []))
 
 

@@ -93,7 +93,7 @@ def _container(state: ServingState, config: Manifest, hardware: HardwareClassSpe
         "startupProbe": {**ready, "periodSeconds": 1, "timeoutSeconds": 3, "failureThreshold": 600},
         "readinessProbe": {**ready, "periodSeconds": 3, "timeoutSeconds": 3, "failureThreshold": 3},
         # A real inference: the server calls itself ready even when the process that runs the model is dead.
-        "livenessProbe": {**probe, "periodSeconds": 20, "timeoutSeconds": 15, "failureThreshold": 3},
+        "livenessProbe": {**probe, "periodSeconds": 20, "timeoutSeconds": 30, "failureThreshold": 3},
         "lifecycle": {"preStop": {"sleep": {"seconds": _DRAIN_SECONDS}}},
         "volumeMounts": [
             {"name": "tmp", "mountPath": "/tmp"},
