@@ -49,6 +49,20 @@ def accumulator(path: Path) -> Path:
     )
 
 
+def counter(path: Path) -> Path:
+    """A recurrent model without control inputs: y = x + h, and y is the next h."""
+    nodes = [helper.make_node("Add", ["x", "h"], ["y"]), helper.make_node("Identity", ["y"], ["next"])]
+    inputs = [tensor("x", "batch", 1), tensor("h", "batch", 1)]
+    return save(path, nodes, inputs, [tensor("y", "batch", 1), tensor("next", "batch", 1)])
+
+
+def picky(path: Path) -> Path:
+    """A model that says that any width will do, and takes only 4."""
+    eye = helper.make_tensor("eye", TensorProto.FLOAT, [4, 4], [float(i == j) for i in range(4) for j in range(4)])
+    nodes = [helper.make_node("MatMul", ["x", "eye"], ["y"])]
+    return save(path, nodes, [tensor("x", "batch", "width")], [tensor("y", "batch", 4)], (eye,))
+
+
 def slow(path: Path, rounds: int = 30) -> Path:
     """x times an identity, so many times over: some milliseconds for an item."""
     size = 512

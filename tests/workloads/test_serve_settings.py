@@ -40,7 +40,9 @@ FAILURE = grpcclient.InferenceServerException
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
-    makers = (onnx_models.doubler, onnx_models.accumulator, onnx_models.slow)
+    makers = (
+        onnx_models.doubler, onnx_models.accumulator, onnx_models.counter, onnx_models.picky, onnx_models.slow,
+    )  # fmt: skip
     return {make.__name__: make(folder / f"{make.__name__}.onnx") for make in makers}
 
 
@@ -296,6 +298,33 @@ def test_a_file_that_is_not_the_one_that_was_measured_is_not_served(models, tmp_
     assert f"version 1: {file} has the SHA-256" in refused.text()
 
 
+def test_a_warm_up_that_fails_leaves_what_serves_and_says_why(models, tmp_path):
+    with running(models["picky"], tmp_path / "server", {}) as server, server.client as client:
+        x = np.eye(1, 4, dtype=np.float32)
+        assert client.infer(MODEL, [tensor("x", x)]).as_numpy("y").shape == (1, 4)
+        # Its free dimension must be 4: the zeros of a warm-up have 1 there, and ONNX Runtime refuses them.
+        with pytest.raises(FAILURE, match=r"warm-up of 2 items: .*MatMul"):
+            server.reload({"warmup": {"batch": 2}})
+        assert client.infer(MODEL, [tensor("x", x)]).as_numpy("y").shape == (1, 4)
+        with pytest.raises(FAILURE, match=r"ONNX Runtime: .*MatMul"):
+            client.infer(MODEL, [tensor("x", np.eye(1, 3, dtype=np.float32))])
+        with pytest.raises(FAILURE, match="unexpected inference input 'none'"):
+            client.infer(MODEL, [tensor("none", x)])
+        with pytest.raises(FAILURE, match="unexpected shape"):
+            client.infer(MODEL, [tensor("x", x[0])])
+        assert client.infer(MODEL, [tensor("x", x)]).as_numpy("y").shape == (1, 4)
+
+
+def test_a_state_alone_makes_a_model_recurrent(models, tmp_path):
+    settings = {"maxBatchSize": 2, "sequence": {"states": [{"input": "h", "output": "next"}]}}
+    with running(models["counter"], tmp_path / "server", settings) as server, server.client as client:
+        steps = [
+            client.infer(MODEL, [tensor("x", [[1]])], sequence_id=5, sequence_start=n == 0).as_numpy("y")[0, 0]
+            for n in range(3)
+        ]
+    assert steps == [1, 2, 3]
+
+
 def test_requests_in_flight_over_http_get_the_time_that_they_may_take(models, tmp_path):
     """After SIGTERM each is answered, within the exit timeout that spec.availability.longestRequest becomes."""
     settings = {"maxBatchSize": 1}
@@ -346,7 +375,7 @@ def test_a_slow_or_stalled_model_is_told_from_a_busy_one(models, tmp_path):
         for stub in stubs:
             os.kill(stub, signal.SIGSTOP)
         # The probe's patience ends, Triton calls the backend unhealthy, or it ends itself: whatever comes first.
-        with pytest.raises(OSError, match="timed out|not healthy|closed connection|reset by peer|refused"):
+        with pytest.raises(OSError, match=r"timed out|not healthy|closed connection|reset by peer|refused"):
             probe(MODEL, server.http, inference_seconds=1)
         for stub in stubs:
             with contextlib.suppress(ProcessLookupError):

@@ -52,8 +52,11 @@ class TritonPythonModel:
         if wanted is None:
             return
         feed = {name: blank(it, wanted["batch"]) for name, it in self._inputs.items()}
-        for _ in range(wanted["requests"]):
-            self._session.run(None, feed)
+        try:
+            for _ in range(wanted["requests"]):
+                self._session.run(None, feed)
+        except Exception as error:
+            raise triton.TritonModelException(f"warm-up of {wanted['batch']} items: {error}") from error
         triton.Logger.log_info(f"warmed up by {wanted['requests']} inferences of {wanted['batch']}")
 
     def execute(self, requests: list[triton.InferenceRequest]) -> list[triton.InferenceResponse]:
