@@ -56,16 +56,20 @@ def _state(fact: KindFact, nodes: list[NodeFact], foreign: dict[str, dict[str, f
         units_per_node=capacity / len(mine) if mine else 0.0,
         foreign_units=sum(foreign.get(node.name, {}).get(spec.resource_name, 0.0) for node in mine),
         cpu_cores_per_node=cores / len(mine) if mine else 0.0,
-        shapes=_shapes(spec, members),
+        shapes=_shapes(spec, members, frozenset(node.name for node in mine)),
     )
 
 
-def _shapes(spec: HardwareClassSpec, nodes: list[NodeFact]) -> tuple[NodeShape, ...]:
+def _shapes(spec: HardwareClassSpec, nodes: list[NodeFact], ready: frozenset[str]) -> tuple[NodeShape, ...]:
     names = ("cpu", "memory", spec.resource_name)
-    sizes = Counter(tuple(node.allocatable.get(name, 0.0) for name in names) for node in nodes)
+    sizes, usable = Counter[tuple[float, ...]](), Counter[tuple[float, ...]]()
+    for node in nodes:
+        size = tuple(node.allocatable.get(name, 0.0) for name in names)
+        sizes[size] += 1
+        usable[size] += node.name in ready
     return tuple(
-        NodeShape(nodes=count, cpu_cores=cpu, memory_bytes=memory, units=units)
-        for (cpu, memory, units), count in sorted(sizes.items(), reverse=True)
+        NodeShape(nodes=count, cpu_cores=size[0], memory_bytes=size[1], units=size[2], ready=usable[size])
+        for size, count in sorted(sizes.items(), reverse=True)
     )
 
 

@@ -43,6 +43,8 @@ class NodeShape(Fact):
     memory_bytes: float
     units: float
     """Of the class's `spec.resource_name`."""
+    ready: int | None = None
+    """Of these nodes, those that are ready and schedulable; None counts all."""
 
 
 class HardwareState(Fact):

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from trimtab.api.common import Resources
-from trimtab.api.quantity import parse_quantity
 from trimtab.plan.admission.findings import Finding, Severity, memory, number, warns_only
+from trimtab.plan.node_fit import most_replicas, needs_of, offers_of, replicas_on, shapes_of
 from trimtab.plan.rates import offers, units_per_replica
 from trimtab.plan.snapshot import HardwareState, NodeShape, Snapshot
 
@@ -28,36 +28,9 @@ class Room:
         return self.hardware.meta.name
 
 
-def shapes_of(hardware: HardwareState) -> tuple[NodeShape, ...]:
-    """Sizes of the class's nodes; where they were not observed, its mean node with as much memory as anybody wants."""
-    if hardware.shapes or not hardware.nodes:
-        return hardware.shapes
-    cores = hardware.cpu_cores_per_node or math.inf
-    units = hardware.units_per_node
-    return (NodeShape(nodes=hardware.nodes, cpu_cores=cores, memory_bytes=math.inf, units=units),)
-
-
-def _needs(resources: Resources, hardware: HardwareState) -> dict[str, float]:
-    needs = {"CPU": resources.cpu, "memory": parse_quantity(resources.memory)}
-    if resources.accelerators:
-        needs[hardware.spec.resource_name] = float(resources.accelerators)
-    return needs
-
-
-def _has(shape: NodeShape, hardware: HardwareState) -> dict[str, float]:
-    return {"CPU": shape.cpu_cores, "memory": shape.memory_bytes, hardware.spec.resource_name: shape.units}
-
-
-def _on_node(needs: Mapping[str, float], shape: NodeShape, hardware: HardwareState) -> int:
-    has = _has(shape, hardware)
-    return math.floor(min(has[name] / need for name, need in needs.items()) + _SLACK)
-
-
 def room_of(resources: Resources, hardware: HardwareState) -> Room:
     """How many replicas the class has room for, each whole on one node."""
-    needs = _needs(resources, hardware)
-    most = sum(shape.nodes * _on_node(needs, shape, hardware) for shape in shapes_of(hardware))
-    return Room(hardware, units_per_replica(resources, hardware), most)
+    return Room(hardware, units_per_replica(resources, hardware), most_replicas(resources, hardware))
 
 
 @dataclass(frozen=True)
@@ -136,8 +109,8 @@ def _misfit(wanted: Wanted, rooms: tuple[Room, ...]) -> Finding | None:
     if have >= wanted.least:
         return None
     nodes = sum(shape.nodes for shape in shapes_of(best.hardware))
-    needs = _needs(wanted.resources, best.hardware)
-    a_node = max(_on_node(needs, shape, best.hardware) for shape in shapes_of(best.hardware))
+    needs = needs_of(wanted.resources, best.hardware)
+    a_node = max(replicas_on(needs, offers_of(shape, best.hardware)) for shape in shapes_of(best.hardware))
     missing = math.ceil((wanted.least - have) / a_node)
     if wanted.together:
         where = f"{best.name} has room for {have} at most ({nodes} node{'s' if nodes != 1 else ''})"
@@ -154,14 +127,14 @@ def _too_large(resources: Resources, rooms: Iterable[Room]) -> Finding:
     sizes = [(room.hardware, shape) for room in rooms for shape in shapes_of(room.hardware)]
 
     def excess(size: tuple[HardwareState, NodeShape]) -> float:
-        has = _has(size[1], size[0])
-        return max(need / max(has[name], _SLACK) for name, need in _needs(resources, size[0]).items())
+        has = offers_of(size[1], size[0])
+        return max(need / max(has[name], _SLACK) for name, need in needs_of(resources, size[0]).items())
 
     hardware, shape = min(sizes, key=lambda size: (excess(size), size[0].meta.name))
-    has = _has(shape, hardware)
+    has = offers_of(shape, hardware)
     lacks = [
         f"{_amount(name, need - has[name])} too much (it has {_amount(name, has[name])})"
-        for name, need in _needs(resources, hardware).items()
+        for name, need in needs_of(resources, hardware).items()
         if need > has[name]
     ]
     text = (

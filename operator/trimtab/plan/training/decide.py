@@ -12,6 +12,7 @@ from trimtab.api.training import TrainingAction
 from trimtab.plan.capacity import Capacity
 from trimtab.plan.decisions import EventNote, TrainingDecision
 from trimtab.plan.intensity import intensity_at
+from trimtab.plan.node_fit import NodePacking
 from trimtab.plan.policy import EffectivePolicy
 from trimtab.plan.rates import units_per_replica
 from trimtab.plan.schedule.problem import JobSchedule
@@ -19,6 +20,7 @@ from trimtab.plan.schedule.reserve import solve_with_reserve
 from trimtab.plan.schedule.solve import solve
 from trimtab.plan.snapshot import IntensityPoint, Snapshot, TrainingState
 from trimtab.plan.training.conditions import training_conditions
+from trimtab.plan.training.nodes import solve_on_nodes
 from trimtab.plan.training.options import SUSPEND_RESUME_SECONDS, Refused, TrainingOption, training_options
 from trimtab.plan.training.problem import Candidate, at_once_hours, scheduling_problem
 from trimtab.plan.training.reasons import class_reason, waiting_reason
@@ -101,9 +103,17 @@ def plan_training(
     ready = share(alone, capacity, snapshot.taken_at)
     settled = {c.state.meta.key: c for c in ready}
     found = [replace(f, candidate=settled.get(f.state.meta.key, f.candidate)) for f in found]
-    problem = scheduling_problem(ready, snapshot.hardware, series, capacity, snapshot.taken_at, limits)
+    fitted = solve_on_nodes(
+        ready,
+        lambda some: scheduling_problem(some, snapshot.hardware, series, capacity, snapshot.taken_at, limits),
+        lambda problem, some: solve_with_reserve(problem) if _short(some, capacity) else solve(problem),
+        NodePacking(snapshot.hardware, capacity.held()),
+    )
+    problem, plans, ready = fitted.problem, fitted.schedule, fitted.candidates
+    found = [_without_room(f, fitted.refused.get(f.state.meta.key)) for f in found]
+    settled = {c.state.meta.key: c for c in ready}
+    found = [replace(f, candidate=settled.get(f.state.meta.key, f.candidate)) for f in found]
     horizon = timedelta(hours=float(problem.edges_hours[-1]))
-    plans = solve_with_reserve(problem) if _short(ready, capacity) else solve(problem)
     by_key = {p.key: p for p in plans.jobs}
     for candidate in ready:
         run = runs_now(by_key[candidate.state.meta.key])
@@ -119,6 +129,10 @@ def plan_training(
 
 def _with_reason(decision: TrainingDecision, reason: Reason | None) -> TrainingDecision:
     return decision if reason is None else decision.model_copy(update={"reasons": (*decision.reasons, reason)})
+
+
+def _without_room(found: _Found, refused: Refused | None) -> _Found:
+    return found if refused is None else replace(found, candidate=None, refused=(refused, *found.refused))
 
 
 def _held_back(found: _Found) -> bool:

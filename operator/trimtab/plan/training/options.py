@@ -163,7 +163,7 @@ def training_options(
         if candidate.nodes == 0:
             refused.append(Refused(name, "NoNodes", f"{name}: no ready node matches its nodeSelector"))
             continue
-        room = capacity.replicas(candidate, units_per_replica(state.spec.resources, candidate))
+        room = capacity.replicas(candidate, state.spec.resources)
         chosen = _on_class(context, candidate, room)
         if isinstance(chosen, Refused):
             refused.append(chosen)

@@ -20,17 +20,17 @@ _PLENTY_GIB = 4096.0
 
 @st.composite
 def classes(draw: st.DrawFn) -> tuple[HardwareState, ...]:
-    """Classes of nodes of one size each, with memory in plenty: the planner looks at one resource only. All sizes are
-    powers of two: it also takes a class for one large node, and admission does not.
-    """
+    """Classes of nodes of one or two sizes, into which replicas rarely fit without a rest, by cores or by memory."""
     made = []
     for name in NAMES[: draw(st.integers(1, 3))]:
         gpu = draw(st.booleans())
-        units = draw(st.sampled_from([1.0, 2.0, 4.0, 8.0]))
-        size = shape(draw(st.integers(1, 3)), cpu=999.0 if gpu else units, memory_gib=_PLENTY_GIB, units=units)
+        sizes = []
+        for units in draw(st.lists(st.sampled_from([1.0, 2.0, 3.0, 5.0, 8.0]), min_size=1, max_size=2, unique=True)):
+            memory = draw(st.sampled_from([1.5, 3.0, 7.0, _PLENTY_GIB]))
+            sizes.append(shape(draw(st.integers(1, 3)), cpu=999.0 if gpu else units, memory_gib=memory, units=units))
         price = draw(st.sampled_from(["0.1", "1", "4"]))
         made.append(
-            a_class(name, size, resourceName="nvidia.com/gpu" if gpu else "cpu", price={"usdPerHour": price})
+            a_class(name, *sizes, resourceName="nvidia.com/gpu" if gpu else "cpu", price={"usdPerHour": price})
         )  # fmt: skip
     return tuple(made)
 
