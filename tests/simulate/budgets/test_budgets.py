@@ -15,7 +15,7 @@ from trimtab.api.budget import BudgetAction
 from trimtab.cli.main import app
 from trimtab.plan.budget.problem import Demand, Standing, Verdict
 from trimtab.simulate.budgets.hindsight import JudgedReplay
-from trimtab.simulate.budgets.replay import BudgetRun
+from trimtab.simulate.budgets.replay import BudgetRun, Replay
 from trimtab.simulate.budgets.run import run_budget
 from trimtab.simulate.budgets.study import day_of_load, every, study
 from trimtab.simulate.budgets.world import Prices, Scaling, Unit
@@ -59,7 +59,8 @@ def test_a_budget_holds_and_is_used_up_in_any_world(
     free = run_budget(run(unit=unit, seed=seed, intensity=grid, hours=52.0))
     mean = float(np.mean([p.spent for p in free.whole]))
     given_ = {"unit": unit, "seed": seed, "intensity": grid, "hours": 52.0, "roll_over": roll_over}
-    result = run_budget(run(limit=share * mean, **given_))
+    # Without the judgement by hindsight, which takes longer than all the rest.
+    result = Replay(run(limit=share * mean, **given_)).run()
     critical = 0.4 * 0.4  # Of the services' part; it is never stopped.
     for period in result.whole:
         if share > 2.0 * critical:
