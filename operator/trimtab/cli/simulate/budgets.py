@@ -86,22 +86,27 @@ def budgets(
             rows.append(row)
             typer.echo(f"{row.unit} at {row.share:g} of the unconstrained: done", err=True)
     (out / "result.json").write_text(json.dumps([row.to_json() for row in rows], indent=2), encoding="utf-8")
-    Console().print(_table(rows, period.value))
+    for unit in counted:
+        Console().print(_table([row for row in rows if row.unit is unit], unit.value, period.value))
 
 
-def _table(rows: "list[StudyRow]", period: str) -> Table:
-    table = Table(
-        "budget", "limit", f"{period.lower()}s", "most spent", "least used when something was done",
-        "least used when work was refused", "least used or kept at the first refusal", "time with refusals",
-        "suspensions", "needless", f"{period.lower()}s without need", "jobs finished",
-        title="Budgets, shares of the limit",
-    )  # fmt: skip
-    for row in rows:
-        table.add_row(
-            row.unit.value, f"{row.share:g} x", str(row.periods), f"{row.most_spent:.4f}", _share(row.least_used),
-            _share(row.least_used_when_refused), _share(row.least_before_refusal), f"{row.refused_share:.1%}",
-            str(row.suspensions), str(row.needless), str(row.free_periods), f"{row.finished_share:.1%}",
-        )  # fmt: skip
+def _table(rows: "list[StudyRow]", unit: str, period: str) -> Table:
+    word = period.lower()
+    table = Table("share of the limit", *(f"{row.share:g} x" for row in rows), title=f"Budgets of {unit}")
+    lines = {
+        f"{word}s": [str(row.periods) for row in rows],
+        f"most spent in a {word}": [f"{row.most_spent:.4f}" for row in rows],
+        "least spent, of what there was, where anything was done": [_share(row.least_used) for row in rows],
+        "least spent where work was refused at the end": [_share(row.least_used_when_refused) for row in rows],
+        "spent or kept for higher ranks at the first refusal": [_share(row.least_before_refusal) for row in rows],
+        "time with refusals": [f"{row.refused_share:.1%}" for row in rows],
+        "suspensions": [str(row.suspensions) for row in rows],
+        "needless with hindsight": [str(row.needless) for row in rows],
+        f"{word}s that cheaper actions would have kept": [str(row.free_periods) for row in rows],
+        "jobs finished": [f"{row.finished_share:.1%}" for row in rows],
+    }
+    for name, cells in lines.items():
+        table.add_row(name, *cells)
     return table
 
 
