@@ -77,6 +77,36 @@ def intensity_at(points: tuple[IntensityPoint, ...], at: datetime) -> float | No
     return points[index].grams_per_kwh if index >= 0 else None
 
 
+HOPE_SHARE = 0.2
+"""Of the distance from a forecast to the lower end of its interval by which later hours are taken to be cleaner.
+
+Who waits for an hour may still choose otherwise when it has come nearer and the forecast has changed: waiting is worth
+more than the forecast's mean says, and the more so the less sure it is. On the hours of 2022 this brings carbon nearer
+to the optimum with trimtab's own forecast (docs/results.md); to be careful instead, and to ask of a later hour that it
+gains more than the forecast's error, brings it further away.
+"""
+
+
+def hoped(grams: float, low: float | None) -> float:
+    """What a later hour is weighed at (gCO2e/kWh): its forecast, or lower where an interval says how sure it is."""
+    return grams if low is None else grams - HOPE_SHARE * max(grams - low, 0.0)
+
+
+def hoped_at(points: tuple[IntensityPoint, ...], at: datetime, now: datetime) -> float | None:
+    """The intensity that an instant is weighed at; that of the present point is known.
+
+    Args:
+        points: In order of time.
+        at: The instant.
+        now: The present.
+    """
+    index = bisect_right(points, at, key=lambda point: point.start) - 1
+    if index < 0:
+        return None
+    point = points[index]
+    return point.grams_per_kwh if point.start <= now else hoped(point.grams_per_kwh, point.low)
+
+
 def mean_intensity(points: tuple[IntensityPoint, ...], start: datetime, end: datetime) -> float | None:
     """Time-weighted mean intensity over [start, end] (gCO2e/kWh); the last point holds on beyond the series."""
     if not points or end <= start:

@@ -17,7 +17,16 @@ from trimtab.simulate.report.facts import RunFacts
 
 REFERENCE = "run-at-once"
 
-_ONLY_ON_GRID = ("time_unit", "hours", "max_wait_short", "max_wait_long", "scaling", "switch_hours", "sensitivity")
+_ONLY_ON_GRID = (
+    "own_forecast",
+    "time_unit",
+    "hours",
+    "max_wait_short",
+    "max_wait_long",
+    "scaling",
+    "switch_hours",
+    "sensitivity",
+)
 
 
 def replay_elastic(context: typer.Context) -> None:

@@ -51,6 +51,7 @@ def replay_on_grid(context: typer.Context) -> None:
         max_wait_short_hours=options["max_wait_short"],
         max_wait_long_hours=options["max_wait_long"],
         forecast_error_pct=options["forecast_error"],
+        own_forecast=options["own_forecast"],
         policies=names,
         seed=options["seed"],
         scaling=options["scaling"],
@@ -63,7 +64,9 @@ def replay_on_grid(context: typer.Context) -> None:
     )
     results = run_training(run)
     wanted = options["sensitivity"]
-    if wanted is None:
+    if run.own_forecast:
+        wanted = False  # It has an error of its own, and making it takes longer than all the rest.
+    elif wanted is None:
         wanted = len(results[0].outcomes.jct_hours) <= REPEATED_UP_TO
     facts = RunFacts(
         kind="training",
@@ -85,7 +88,7 @@ def _settings(run: TrainingRun) -> tuple[tuple[str, str], ...]:
         ("jobs that arrive within", f"{run.hours:g} hours from hour {run.start_hour} of the carbon series"),
         ("longest wait", f"{run.max_wait_short_hours:g} h under two hours, {run.max_wait_long_hours:g} h above"),
         ("capacity", "unlimited" if run.capacity is None else f"{run.capacity:g} units"),
-        ("forecast error", f"{run.forecast_error_pct:g} %"),
+        ("forecast", "from the hours before" if run.own_forecast else f"error of {run.forecast_error_pct:g} %"),
         ("a unit that runs", f"{run.watts_per_unit:g} W, {run.usd_per_unit_hour:g} USD an hour"),
         ("carbon price", price),
         ("lost at each start", f"{run.switch_hours * 60:g} minutes"),

@@ -67,6 +67,14 @@ ForecastError = Annotated[
     float,
     typer.Option(min=0, callback=_finite, help="Mean error of the intensity's forecast (%).", rich_help_panel=_GRID),
 ]
+OwnForecast = Annotated[
+    bool,
+    typer.Option(
+        "--own-forecast",
+        help="Forecast the intensity from the hours before it, as the operator does.",
+        rich_help_panel=_GRID,
+    ),
+]
 CarbonPrice = Annotated[
     float | None,
     typer.Option(min=0, callback=_finite, help="Price of carbon (US dollars a tonne).", rich_help_panel=_HARDWARE),

@@ -19,6 +19,7 @@ def training(
     max_wait_short: of.MaxWaitShort = 6.0,
     max_wait_long: of.MaxWaitLong = 24.0,
     forecast_error: of.ForecastError = 0.0,
+    own_forecast: of.OwnForecast = False,
     policies: of.Policies = None,
     seed: of.Seed = 0,
     time_unit: of.Unit = of.TimeUnit.auto,

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 import numpy as np
 
 from trimtab.plan.capacity import Capacity
-from trimtab.plan.intensity import intensity_at
+from trimtab.plan.intensity import hoped_at, intensity_at
 from trimtab.plan.policy import EffectivePolicy
 from trimtab.plan.rates import embodied_grams_per_hour
 from trimtab.plan.schedule.problem import FloatArray, Job, Pool, RunMode, SchedulingProblem
@@ -88,11 +88,18 @@ def slot_edges(series: Mapping[str, tuple[IntensityPoint, ...]], now: datetime, 
 
 
 def _pool(
-    hardware: HardwareState, free_units: float, points: tuple[IntensityPoint, ...], now: datetime, edges: FloatArray
+    hardware: HardwareState,
+    free_units: float,
+    points: tuple[IntensityPoint, ...],
+    now: datetime,
+    edges: FloatArray,
+    *,
+    hopes: bool,
 ) -> Pool:
     slots = len(edges) - 1
     starts = [now + timedelta(hours=float(edge), milliseconds=1) for edge in edges[:-1]]
-    intensity = np.array([intensity_at(points, start) or 0.0 for start in starts])
+    weighed = [hoped_at(points, start, now) if hopes else intensity_at(points, start) for start in starts]
+    intensity = np.array([grams or 0.0 for grams in weighed])
     per_unit = 1.0 / hardware.units_per_node if hardware.units_per_node > _LEAST_UNITS else 0.0
     return Pool(
         name=hardware.meta.name,
@@ -171,7 +178,12 @@ def scheduling_problem(
     limits = tuple(limit for limit in limits if known & limit.reasons.keys())
     latest = max((c.slack.deadline_hours for c in candidates if math.isfinite(c.slack.deadline_hours)), default=0.0)
     edges = with_periods(edges, limits, latest, needed, now)
-    pools = tuple(_pool(h, capacity.left(h.meta.name), series.get(h.spec.grid_zone, ()), now, edges) for h in hardware)
+    # A budget of carbon is planned with what is expected, not with what is hoped for.
+    hopes = not any(limit.unit == "kgCO2e" for limit in limits)
+    pools = tuple(
+        _pool(h, capacity.left(h.meta.name), series.get(h.spec.grid_zone, ()), now, edges, hopes=hopes)
+        for h in hardware
+    )
     weigh_starts = len(candidates) <= MOST_WEIGHED_STARTS
     jobs = tuple(_job(c, names, float(edges[1]), weigh_starts=weigh_starts) for c in candidates)
     budgets = budgets_of(limits, known, edges, now)

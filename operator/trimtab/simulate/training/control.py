@@ -78,7 +78,7 @@ class Control:
     def _hour(self, hour: int) -> None:
         if self._capacity is None:
             # Without a limit jobs do not touch each other: those of an hour are planned together, none before it comes.
-            again = self._forecasts.error_pct > 0
+            again = self._forecasts.changes
             arriving = self._arriving(hour + 1.0)
             self._plan(float(hour), [*(self._plans if again else ()), *arriving])
             self._advance(float(hour), hour + 1.0)

@@ -18,6 +18,8 @@ class Intensity:
     first_hour: int
     """Hour of the simulation at which the first value begins."""
     grams_per_kwh: FloatArray
+    low: FloatArray | None = None
+    """Of a forecast: lower ends of its intervals; None where it has none."""
 
     @property
     def end_hour(self) -> int:
@@ -53,6 +55,11 @@ class Forecasts:
     """Starts at hour 0."""
     error_pct: float = 0.0
     seed: int = 0
+
+    @property
+    def changes(self) -> bool:
+        """Whether another hour may see another forecast."""
+        return self.error_pct > 0
 
     def issued(self, hour: int, hours: int) -> Intensity:
         """The forecast of an hour.

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from trimtab.plan.intensity import hoped
 from trimtab.plan.schedule.problem import Job, Pool, RunMode, SchedulingProblem
 from trimtab.simulate.training.account import Prices
 from trimtab.simulate.training.intensity import Intensity
@@ -60,6 +61,8 @@ class Problems:
         """
         hour = np.floor(edges_hours[:-1] + 1e-9).astype(np.int64) - forecast.first_hour
         known = forecast.grams_per_kwh
+        if forecast.low is not None:
+            known = np.array([hoped(*each) for each in zip(known.tolist(), forecast.low.tolist(), strict=True)])
         grams = np.where(hour < len(known), known[np.minimum(hour, len(known) - 1)], float(known.mean()))
         priced = self._prices.usd_per_gram > 0
         pool = Pool(

@@ -12,6 +12,7 @@ from trimtab.simulate.results import PolicyResult
 from trimtab.simulate.training.account import Prices, account
 from trimtab.simulate.training.intensity import Forecasts, Intensity
 from trimtab.simulate.training.limit import limit
+from trimtab.simulate.training.own_forecast import LEAST_PAST_HOURS, OwnForecasts
 from trimtab.simulate.training.policies import (
     carbon_time,
     carbonscaler,
@@ -73,6 +74,8 @@ class TrainingRun:
     """The same for all others."""
     forecast_error_pct: float = 0.0
     """Mean absolute percentage error of the forecast."""
+    own_forecast: bool = False
+    """Forecast from the hours before, as the operator does where a source gives no forecast."""
     policies: tuple[str, ...] = POLICIES
     seed: int = 0
     watts_per_unit: float = 380.0
@@ -135,6 +138,8 @@ def _prepare(options: TrainingRun) -> _Scene:
         said = "; ".join(notes) or "none arrives in time"
         raise InputError(options.jobs, 0, 0, f"no job can take part ({said}); give more hours or another start")
     forecasts = Forecasts(truth, options.forecast_error_pct, options.seed)
+    if options.own_forecast:
+        forecasts = OwnForecasts(truth, past=options.carbon.grams_per_kwh[: options.start_hour])
     prices = Prices(options.usd_per_unit_hour, options.usd_per_tonne / _GRAMS_PER_TONNE)
     return _Scene(jobs, truth, forecasts, prices, notes)
 
@@ -163,6 +168,12 @@ def _check(options: TrainingRun) -> None:
     series = len(options.carbon.grams_per_kwh)
     if not 0 <= options.start_hour < series:
         raise ValueError(f"start hour {options.start_hour} is not in the carbon series; give 0 to {series - 1}")
+    if options.own_forecast and options.forecast_error_pct > 0:
+        raise ValueError("an own forecast has its own error; leave the forecast error out")
+    if options.own_forecast and options.start_hour < LEAST_PAST_HOURS:
+        raise ValueError(
+            f"an own forecast needs a past; start at hour {LEAST_PAST_HOURS} of the carbon series or later"
+        )
     above_zero = ("hours", "watts_per_unit")
     not_negative = (
         "max_wait_short_hours",
