@@ -176,7 +176,13 @@ def test_after_a_failure_a_step_passes_before_it_is_tried_again() -> None:
     assert memory.due(states, T + LAG, LAG) is not None
     memory.failed(T + LAG)
     assert memory.due(states, T + LAG + 59, LAG) is None
-    assert memory.due(states, T + LAG + 60, LAG) is not None
+    assert memory.due(states, T + LAG + 60, LAG) == Read(T + 60, 2), "a smaller one"
+    for _ in range(5):
+        memory.failed(T + LAG)
+    smallest = Read(T + 60, 1)
+    assert memory.due(states, T + LAG + 60, LAG) == smallest
+    memory.take(smallest, states, told_at(smallest))
+    assert memory.due(states, T + LAG + 60, LAG) == Read(T, 2)
 
 
 def test_nothing_is_asked_while_nothing_is_served() -> None:

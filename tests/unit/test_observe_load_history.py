@@ -109,6 +109,12 @@ def test_a_service_that_is_gone_is_forgotten() -> None:
     assert memory.rates("demo/digits", spec("5m"), later) == ()
 
 
+def test_a_service_with_the_defaults_has_a_past_however_seldom_prometheus_scrapes() -> None:
+    plain = spec("5m")
+    assert history_query([plain], interval_seconds(30.0)) is not None
+    assert len(load_history(rates(*([1.0] * 39), interval=90.0), plain, 90.0, NOW)) == 39
+
+
 def test_intervals_hold_several_scrapes() -> None:
     assert interval_seconds(2.0) == 10.0
     assert interval_seconds(15.0) == 45.0

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_server
 
-from trimtab.api.serving import LatenessSource, Scaling, ServingWorkloadSpec
+from trimtab.api.serving import LatenessSource, ServingWorkloadSpec
 from trimtab.local.binaries import ensure
 from trimtab.observe.lateness import Minute, late_share, lateness_query, read_minutes
 from trimtab.observe.load_history import history_query, load_history
@@ -184,15 +184,13 @@ def test_serving_metrics_from_a_running_server(prometheus: Prometheus, exporters
 
 
 def test_the_load_of_the_last_intervals(prometheus: Prometheus, exporters: Exporters) -> None:
-    patient = SPEC.model_copy(update={"scaling": Scaling(scale_down_stabilization=timedelta(seconds=12))})
-
     def look() -> Any:
         exporters.answer(40)
         now = datetime.now(UTC)
-        promql = history_query([patient], 1.0)
+        promql = history_query([SPEC], 1.0)
         assert promql is not None
         series = by_workload(prometheus.query(promql, now))
-        return load_history(series.get("demo/digits", ()), patient, 1.0, now)
+        return load_history(series.get("demo/digits", ()), SPEC, 1.0, now)
 
     rates = until(look)
     assert len(rates) >= 12

@@ -190,6 +190,7 @@ class LatenessMemory:
         """By the end of each step that was read, the workloads of which something was known."""
         self._targets: dict[str, tuple[str, str, int]] = {}
         self._not_before = -math.inf
+        self._most_steps = _MOST_STEPS_A_READ
 
     def due(self, states: Sequence[ServingState], now_seconds: float, lag_seconds: float) -> Read | None:
         """What to read next; None when all is read.
@@ -218,7 +219,7 @@ class LatenessMemory:
         # The newest first: they tell most of what is now.
         end = missing[0]
         steps = 1
-        while steps < min(len(missing), _MOST_STEPS_A_READ) and missing[steps] == end - steps * self.step:
+        while steps < min(len(missing), self._most_steps) and missing[steps] == end - steps * self.step:
             steps += 1
         return Read(end, steps)
 
@@ -241,10 +242,12 @@ class LatenessMemory:
                 if at in found:
                     found[at][state.meta.key] = minute
         self._read.update(found)
+        self._most_steps = min(_MOST_STEPS_A_READ, self._most_steps + 1)
 
     def failed(self, now_seconds: float) -> None:
-        """A read gave nothing: it is tried again after a step, so that it holds up one pass and not each."""
+        """A read gave nothing: a smaller one is tried after a step, so that it holds up one pass and not each."""
         self._not_before = now_seconds + self.step
+        self._most_steps = max(1, self._most_steps // 2)
 
     def share(self, key: str) -> LateShare | None:
         """Of one workload, as far as it was read."""

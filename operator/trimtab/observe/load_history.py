@@ -15,6 +15,7 @@ from trimtab.observe.prometheus import seconds
 from trimtab.observe.series import Series
 
 _SPAN = timedelta(hours=1)
+_LEAST_PATIENCE = timedelta(minutes=2)
 _READ_AGAIN = 3
 """Of so many intervals the last samples may not have been there yet when they were read."""
 _FEWEST_INTERVALS = 12
@@ -31,17 +32,16 @@ def history_query(specs: Iterable[ServingWorkloadSpec], interval: float, span: t
 
     None when nobody looks back.
     """
-    if not any(_span(spec, interval) for spec in specs):
+    if not any(_span(spec) for spec in specs):
         return None
     step = seconds(interval)
     rate = f'rate(nv_inference_request_success{{workload_kind="{SERVING}",workload!=""}}[{step}])'
     return f"sum by (namespace, workload) ({rate})[{seconds(span.total_seconds())}:{step}]"
 
 
-def _span(spec: ServingWorkloadSpec, interval: float) -> timedelta:
-    """How far back a workload is looked at; nothing where its user lets no past count that could be learned from."""
-    patient = spec.scaling.scale_down_stabilization.total_seconds() >= _FEWEST_INTERVALS * interval
-    return _SPAN if patient else timedelta(0)
+def _span(spec: ServingWorkloadSpec) -> timedelta:
+    """How far back a workload is looked at; nothing where its user wants it to follow the present."""
+    return _SPAN if spec.scaling.scale_down_stabilization >= _LEAST_PATIENCE else timedelta(0)
 
 
 class LoadMemory:
@@ -91,7 +91,7 @@ def load_history(
         Empty when less is known than is needed to learn from it.
     """
     points = [point for one in series for point in one.points]
-    begin = (now - _span(spec, interval)).timestamp()
+    begin = (now - _span(spec)).timestamp()
     rates: list[float] = []
     expected = now.timestamp()
     for at, value in reversed(points):
