@@ -200,6 +200,9 @@ BAD: list[tuple[str, str, Any, str, str]] = [
     (MV, "steps", [{"quantize": {}}, {"quantize": {}}], "spec.steps", "must be in this order"),
     (MV, "steps", [{"factorize": {}}, {"distill": {}}], "spec.steps", "must be in this order"),
     (MV, "steps", [{"optimizeGraph": {}}, {"quantize": {}}], "spec.steps", "must be in this order"),
+    (MV, "search", {"trials": 1}, "spec.search.trials", "greater than or equal to 2"),
+    (MV, "search", {"steps": ["export"]}, "spec.search.steps[0]", '"prune", "distill", "factorize", "quantize"'),
+    (MV, "search", {"prefer": "Price"}, "spec.search.prefer", 'supported values: "Speed", "Size"'),
     (MV, "maxSize", "10", "spec.maxSize", MEMORY),
     (MV, "stepCache", "1 GB", "spec.stepCache", MEMORY),
     (CS, "static", None, "spec", "exactly one of static, table, configMap, prometheus"),
@@ -265,6 +268,14 @@ def test_a_template_needs_the_total_work(resources: Resources) -> None:
     (line,) = _complaints(resources, manifest(TW, {"template": {"spec": {}}}))
     assert "spec.work: " in line
     assert "work.totalSamples must be set with a template" in line
+
+
+def test_a_search_and_steps_exclude_each_other(resources: Resources) -> None:
+    body = _with(MV, "search", {"trials": 5})
+    body["spec"]["steps"] = [{"quantize": {}}]
+    (line,) = _complaints(resources, body)
+    assert "spec.search: " in line
+    assert "search finds the steps itself: give one of search and steps" in line
 
 
 def test_all_mistakes_are_told_at_once(resources: Resources) -> None:

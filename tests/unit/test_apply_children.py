@@ -149,6 +149,15 @@ def test_the_optimizer_is_told_of_every_kind_of_step() -> None:
     assert trained.steps[0].quantize.finetune_epochs == 3
 
 
+def test_a_search_is_told_the_limits_of_the_gate() -> None:
+    made = variant(search={"trials": 12, "steps": ["prune", "quantize"]}, gate={"maxAccuracyDrop": "0.03"})
+    config = OptimizeConfig.model_validate_json(config_text(made))
+    assert config.search is not None
+    assert (config.search.trials, config.search.steps, config.search.prefer) == (12, ("prune", "quantize"), "Speed")
+    assert (config.search.min_accuracy, config.search.max_accuracy_drop) == (None, 0.03)
+    assert OptimizeConfig.model_validate_json(config_text(variant())).search is None
+
+
 def test_what_makes_a_variant_ends_after_a_day_unless_told() -> None:
     assert variant()["spec"]["activeDeadlineSeconds"] == 86400
     assert variant(timeout="5m")["spec"]["activeDeadlineSeconds"] == 300

@@ -21,7 +21,9 @@ from trimtab.apply.serving_status import quiet_serving_status, serving_status
 from trimtab.apply.training_status import quiet_training_status, training_status
 from trimtab.plan.decisions import ConditionValue, EventNote, ServingDecision, TrainingDecision, VariantDecision
 from trimtab.plan.snapshot import (
+    FrontResult,
     MeasuredPoint,
+    SearchResult,
     StepResult,
     TrainingMetrics,
     TrainingResult,
@@ -269,6 +271,9 @@ def test_a_variant_keeps_its_figures_until_those_of_its_successor_are_there() ->
         artifact="model.onnx", sha256="a" * 64, size_bytes=7, accuracy=0.95, accuracy_low=0.93, accuracy_high=0.97,
         held_out_samples=360, baseline_accuracy=0.98, agreement=0.97, peak_memory_bytes=1, profile=(point,),
         baseline_only_right=12, variant_only_right=1, steps=(StepResult(name="export", digest="ab", seconds=2.5),),
+        search=SearchResult(
+            trials=3, skipped=1, front=(FrontResult(steps="", accuracy=0.95, cpu_seconds_per_item=1e-4, size_bytes=7),)
+        ),
     )  # fmt: skip
     stale = state.model_copy(update={"result": result, "job": job(spec_hash="old", complete=True)})
     assert variant_status(stale, decision, (), NOW).spec_hash == state.status.spec_hash
@@ -279,6 +284,8 @@ def test_a_variant_keeps_its_figures_until_those_of_its_successor_are_there() ->
     assert made.artifact.path == "variants/int8/model.onnx"
     assert made.profile[0].p95_milliseconds == 2
     assert (made.baseline_only_right, made.variant_only_right, made.steps[0].seconds) == (12, 1, 2.5)
+    assert made.search is not None
+    assert (made.search.trials, made.search.front[0].size_bytes) == (3, 7)
 
 
 def test_the_tests_of_a_gate_stand_beside_the_figures_that_they_are_of() -> None:

@@ -84,6 +84,18 @@ def test_what_became_of_each_step_is_read() -> None:
     ]
 
 
+def test_what_a_search_tried_is_read() -> None:
+    point = {"steps": "prune 0.5", "accuracy": 0.97, "cpuSecondsPerItem": 0.0001, "sizeBytes": 100, "chosen": True}
+    search = {"trials": 9, "skipped": 1, "reasons": ["off by 3"], "front": [point]}
+    result, error = variant_result(json.dumps({**VARIANT, "search": search}), 0)
+    assert error == ""
+    assert result is not None
+    assert result.search is not None
+    assert (result.search.trials, result.search.reasons, result.search.front[0].chosen) == (9, ("off by 3",), True)
+    _, error = variant_result(json.dumps({**VARIANT, "search": {**search, "trials": -1}}), 0)
+    assert "search.trials" in error
+
+
 def test_the_optimizers_word_for_a_failure_is_read_and_nothing_else() -> None:
     assert variant_failure_reason('{"error": "off by 3", "reason": "ParityFailed"}') == "ParityFailed"
     assert variant_failure_reason('{"error": "off by 3"}') == ""

@@ -60,6 +60,12 @@ def test_the_gate_keeps_a_bad_variant_from_serving() -> None:
     assert dropped.conditions[1].reason == "DropTooLarge"
 
 
+def test_a_search_chose_by_the_gate_and_is_done_again_when_that_changes() -> None:
+    wide = variant("int8", 0.97, 100.0, search={"trials": 5}, gate={"maxAccuracyDrop": "0.05"})
+    strict = variant("int8", 0.97, 100.0, search={"trials": 5}, gate={"maxAccuracyDrop": "0.02"})
+    assert spec_hash(wide, training(status=DONE)) != spec_hash(strict, training(status=DONE))
+
+
 def test_parity_is_told_from_the_steps_of_what_was_made() -> None:
     state = made()
     assert decide(state, training(status=DONE)).conditions[2].reason == "NotMeasured"

@@ -7,7 +7,7 @@ from pydantic import Field
 from trimtab.api.common import AccuracyFigure, Conditions, Resources
 from trimtab.api.quantity import Fraction, Measured, MemorySize, PositiveDuration
 from trimtab.api.schema import ApiModel, Cel, Column, Kind, ListSet, ObjectName, ShortText, StatusModel
-from trimtab.api.variant_steps import ORDER, VariantStep
+from trimtab.api.variant_steps import ORDER, Search, VariantStep
 
 
 class VariantSource(ApiModel):
@@ -60,10 +60,17 @@ class ModelVariantSpec(ApiModel):
             "cannot be changed after creation: delete the ModelVariant and create it anew, or use another name",
             ".source",
         ),
+        Cel(
+            "!has(self.search) || !has(self.steps) || self.steps.size() == 0",
+            "search finds the steps itself: give one of search and steps",
+            ".search",
+        ),
     )
     source: VariantSource
     steps: Annotated[tuple[VariantStep, ...], Field(max_length=8), ORDER] = ()
     """What is done to the model; empty means the plain export to ONNX in fp32."""
+    search: Search | None = None
+    """Finds the steps, by trying many; without it, steps are what is done."""
     benchmark: VariantBenchmark = VariantBenchmark()
     """How latency and throughput are measured."""
     gate: Gate = Gate()
@@ -131,6 +138,34 @@ class StepReport(StatusModel):
     """What it did, in figures."""
 
 
+class FrontPoint(StatusModel):
+    """A chain of steps that no other one of the search beats in accuracy, compute and size at once."""
+
+    steps: Annotated[str, Field(max_length=512)]
+    """The chain, in short; empty for the plain export."""
+    accuracy: Measured
+    """On the half of the held-out samples that decided."""
+    cpu_seconds_per_item: Measured
+    """CPU time for an item, at the largest batch of the benchmark."""
+    size_bytes: int
+    """Size of the file."""
+    chosen: bool = False
+    """Whether it is the one that the other figures are of."""
+
+
+class SearchReport(StatusModel):
+    """What a search tried."""
+
+    trials: int
+    """Chains that were built and measured."""
+    skipped: int
+    """Chains that could not be built, or fit."""
+    reasons: Annotated[tuple[ShortText, ...], Field(max_length=4)] = ()
+    """Why, of the first few."""
+    front: Annotated[tuple[FrontPoint, ...], Field(max_length=8)] = ()
+    """The most accurate first. With the picture on the claim, front.svg beside the artifact."""
+
+
 class GateFigures(StatusModel):
     """The tests of the gate, on the figures above."""
 
@@ -181,6 +216,8 @@ class ModelVariantStatus(StatusModel):
     """Hardware class that they were measured on."""
     steps: Annotated[tuple[StepReport, ...], Field(max_length=16)] = ()
     """What became of each step."""
+    search: SearchReport | None = None
+    """What was tried, where the steps were searched for; accuracy and gate are then of the other half."""
     profile: Annotated[tuple[ProfilePoint, ...], Field(max_length=16)] = ()
     """Measured speed by batch size, the smallest first."""
     summary: ShortText = ""

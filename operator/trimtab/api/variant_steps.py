@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from trimtab.api.quantity import Fraction
-from trimtab.api.schema import ApiModel, Cel
+from trimtab.api.schema import ApiModel, Cel, ListSet
 
 Epochs = Annotated[int, Field(ge=0, le=1000)]
 """Passes over the training data."""
@@ -176,3 +176,30 @@ class VariantStep(ApiModel):
     """Stores and computes in few bits."""
     optimize_graph: OptimizeGraph | None = None
     """Rewrites the exported graph into fewer operations."""
+
+
+class SearchedStep(StrEnum):
+    """Steps that a search may use."""
+
+    PRUNE = "prune"
+    DISTILL = "distill"
+    FACTORIZE = "factorize"
+    QUANTIZE = "quantize"
+
+
+class SearchPrefer(StrEnum):
+    """What is best among variants that the gate is likely to let pass."""
+
+    SPEED = "Speed"
+    SIZE = "Size"
+
+
+class Search(ApiModel):
+    """Tries chains of steps and takes the best of them. Half of the held-out samples decide, the other half confirm."""
+
+    trials: Annotated[int, Field(ge=2, le=200)] = 20
+    """Chains to try."""
+    steps: Annotated[tuple[SearchedStep, ...], Field(min_length=1, max_length=4), ListSet()] = tuple(SearchedStep)
+    """Steps to try; those that do not fit the model are left out."""
+    prefer: SearchPrefer = SearchPrefer.SPEED
+    """Speed: the least CPU time for an item; Size: the smallest file."""

@@ -8,7 +8,7 @@ from trimtab.api.carbon import CarbonSourceStatus
 from trimtab.api.common import AccuracyFigure, Usage
 from trimtab.api.hardware import HardwareClassStatus, NodeUsage
 from trimtab.api.policy import EfficiencyPolicyStatus
-from trimtab.api.variant import Artifact, ModelVariantStatus, ProfilePoint, StepReport
+from trimtab.api.variant import Artifact, ModelVariantStatus, ProfilePoint, SearchReport, StepReport
 from trimtab.apply.children.variant import artifact_path
 from trimtab.apply.conditions import calmed, merged, ready_reason
 from trimtab.plan.budget.account import with_usage
@@ -53,6 +53,7 @@ def _made(state: VariantState, decision: VariantDecision, result: VariantResult)
         cpu_cores=state.spec.resources.cpu,
         hardware_class=decision.hardware_class,
         steps=tuple(StepReport.model_validate(step.model_dump()) for step in result.steps),
+        search=SearchReport.model_validate(result.search.model_dump()) if result.search else None,
         profile=profile,
     )
 

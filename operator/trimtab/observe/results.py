@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
-from trimtab.plan.snapshot import MeasuredPoint, StepResult, TrainingResult, VariantResult
+from trimtab.plan.snapshot import MeasuredPoint, SearchResult, StepResult, TrainingResult, VariantResult
 
 _Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 _Figure = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -53,6 +53,21 @@ class _StepMessage(_Message):
     note: Annotated[str, Field(max_length=1024)] = ""
 
 
+class _FrontMessage(_Message):
+    steps: Annotated[str, Field(max_length=512)]
+    accuracy: _Share
+    cpu_seconds_per_item: _Figure
+    size_bytes: Annotated[int, Field(gt=0)]
+    chosen: bool = False
+
+
+class _SearchMessage(_Message):
+    trials: _Count
+    skipped: _Count
+    reasons: Annotated[tuple[Annotated[str, Field(max_length=1024)], ...], Field(max_length=4)] = ()
+    front: Annotated[tuple[_FrontMessage, ...], Field(max_length=8)] = ()
+
+
 class _VariantMessage(_Message):
     """What the optimize runtime writes."""
 
@@ -69,6 +84,7 @@ class _VariantMessage(_Message):
     variant_only_right: _Count | None = None
     peak_memory_bytes: _Count
     steps: Annotated[tuple[_StepMessage, ...], Field(max_length=16)] = ()
+    search: _SearchMessage | None = None
     profile: Annotated[tuple[_ProfileMessage, ...], Field(min_length=1)]
 
 
@@ -126,10 +142,11 @@ def variant_result(message: str, exit_code: int | None) -> tuple[VariantResult |
         parsed = _VariantMessage.model_validate_json(message)
     except ValidationError as error:
         return None, f"the optimizer's report is not usable: {_first_problem(error)}"
-    fields: dict[str, Any] = parsed.model_dump(exclude={"profile", "steps"})
+    fields: dict[str, Any] = parsed.model_dump(exclude={"profile", "steps", "search"})
     steps = tuple(StepResult(**step.model_dump()) for step in parsed.steps)
     profile = tuple(MeasuredPoint(**point.model_dump()) for point in parsed.profile)
-    return VariantResult(**fields, steps=steps, profile=profile), ""
+    search = SearchResult.model_validate(parsed.search.model_dump()) if parsed.search else None
+    return VariantResult(**fields, steps=steps, search=search, profile=profile), ""
 
 
 def _envelope(message: str) -> _Envelope | None:

@@ -242,7 +242,27 @@ class VariantResult(Fact):
     variant_only_right: int | None = None
     peak_memory_bytes: int
     steps: tuple["StepResult", ...] = ()
+    search: "SearchResult | None" = None
     profile: tuple["MeasuredPoint", ...]
+
+
+class FrontResult(Fact):
+    """A chain on the front of a search; fields as in ModelVariantStatus."""
+
+    steps: str
+    accuracy: float
+    cpu_seconds_per_item: float
+    size_bytes: int
+    chosen: bool = False
+
+
+class SearchResult(Fact):
+    """What a search tried; fields as in ModelVariantStatus."""
+
+    trials: int
+    skipped: int
+    reasons: tuple[str, ...] = ()
+    front: tuple[FrontResult, ...] = ()
 
 
 class StepResult(Fact):

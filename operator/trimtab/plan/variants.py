@@ -18,11 +18,12 @@ _PARITY_FAILED = "ParityFailed"
 def spec_hash(variant: VariantState, source: TrainingState) -> str:
     """Names what the figures belong to: how the variant is made, and the run of training that made the source model.
 
-    Not the gate: figures are judged anew when it changes, not measured anew. Not what is unset either, so that fields
-    which a later release adds rebuild nothing.
+    Not the gate: figures are judged anew when it changes, not measured anew, unless a search chose by it. Not what is
+    unset either, so that fields which a later release adds rebuild nothing.
     """
+    left_out = {"gate"} if variant.spec.search is None else set[str]()
     finished = source.status.completion_time or (source.job.completed_at if source.job else None)
-    spec = variant.spec.model_dump(mode="json", by_alias=True, exclude={"gate"}, exclude_defaults=True)
+    spec = variant.spec.model_dump(mode="json", by_alias=True, exclude=left_out, exclude_defaults=True)
     parts = [spec, source.meta.uid, finished.isoformat() if finished else ""]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
 

@@ -110,6 +110,23 @@ class Step(WorkloadConfig):
         return self
 
 
+class Search(WorkloadConfig):
+    """Finds the chain of steps by trying many."""
+
+    trials: int = Field(default=20, ge=2, le=200)
+    """Chains to try."""
+    steps: tuple[Literal["prune", "distill", "factorize", "quantize"], ...] = Field(
+        default=("prune", "distill", "factorize", "quantize"), min_length=1
+    )
+    """Steps to try."""
+    prefer: Literal["Speed", "Size"] = "Speed"
+    """The least CPU time for an item, or the smallest file."""
+    min_accuracy: float | None = Field(default=None, ge=0, le=1)
+    """The gate's floor."""
+    max_accuracy_drop: float | None = Field(default=None, ge=0, le=1)
+    """The gate's largest loss against the source."""
+
+
 class BenchmarkSettings(WorkloadConfig):
     """How the variant is measured."""
 
@@ -137,6 +154,8 @@ class OptimizeConfig(WorkloadConfig):
     steps: tuple[Step, ...] = ()
     """In order: prune and distill, then at most one each of factorize, quantize and optimizeGraph. The export to ONNX
     is implicit."""
+    search: Search | None = None
+    """Finds the steps; there are none then."""
     output: Path
     """Directory for the artifact."""
     seed: int = Field(default=0, ge=0, lt=2**31)
@@ -152,6 +171,8 @@ class OptimizeConfig(WorkloadConfig):
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
+        if self.search is not None and self.steps:
+            raise ValueError("search finds the steps itself: give one of search and steps")
         if not re.fullmatch("[pd]*f?q?o?", "".join(step.name[0] for step in self.steps)):
             raise ValueError(
                 "steps must be in this order: prune and distill (any number), then at most one each of factorize, "

@@ -14,13 +14,14 @@ from trimtab_workloads.common.log import log
 from trimtab_workloads.common.stop import exit_on_sigterm
 from trimtab_workloads.common.termination import write_result
 from trimtab_workloads.optimize import prune
-from trimtab_workloads.optimize.config import OptimizeConfig
+from trimtab_workloads.optimize.config import OptimizeConfig, Search
 from trimtab_workloads.optimize.evaluate import evaluate
 from trimtab_workloads.optimize.pipeline import Chain
 from trimtab_workloads.optimize.profile import profile
-from trimtab_workloads.optimize.source import TooLargeError, load
+from trimtab_workloads.optimize.source import Source, TooLargeError, load
 
 ARTIFACT = "model.onnx"
+PICTURE = "front.svg"
 
 
 def run(config: OptimizeConfig) -> int:
@@ -28,6 +29,9 @@ def run(config: OptimizeConfig) -> int:
     exit_on_sigterm()
     torch.set_num_threads(config.benchmark.threads)
     source = load(config.source, config.max_bytes)
+    found: dict[str, object] = {}
+    if config.search is not None:
+        config, source, found = _searched(config, config.search, source)
     with tempfile.TemporaryDirectory() as scratch:
         chain = Chain(config, source, Path(scratch)).run()
         built = chain.artifact
@@ -57,8 +61,29 @@ def run(config: OptimizeConfig) -> int:
         "sparsity": round(prune.sparsity(chain.network), 6),
         "peakMemoryBytes": peak,
         "steps": chain.reports,
+        **({"search": found} if found else {}),
         "profile": rows,
     }
     write_atomically(config.output / "result.json", json.dumps(result, indent=2).encode() + b"\n")
     write_result(result)
     return EXIT_OK
+
+
+def _searched(
+    config: OptimizeConfig, settings: Search, source: Source
+) -> tuple[OptimizeConfig, Source, dict[str, object]]:
+    """The configuration with the steps that were found, the samples that are left to judge them by, and the report."""
+    # Here: what Optuna needs takes seconds to import, and only a search needs it.
+    from trimtab_workloads.optimize import picture, search
+
+    deciding, confirming = search.halves(source)
+    found = search.search(config, settings, deciding)
+    points = [
+        picture.Point(
+            search.label(one.steps) or "as it is", one.accuracy, one.cpu_seconds_per_item, one.size_bytes,
+            one == found.chosen,
+        )
+        for one in found.front
+    ]  # fmt: skip
+    write_atomically(config.output / PICTURE, picture.svg(f"{config.name}: {found.tried} chains", points).encode())
+    return config.model_copy(update={"steps": found.chosen.steps}), confirming, search.report(found)

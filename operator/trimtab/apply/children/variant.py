@@ -28,7 +28,7 @@ def build_job_name(state: VariantState) -> str:
 
 
 def _config(name: str, spec: ModelVariantSpec, output: str) -> Manifest:
-    return {
+    config = {
         "name": name,
         "source": f"/models/training/{spec.source.training_workload}",
         "steps": [_step(step.to_manifest()) for step in spec.steps],
@@ -43,6 +43,10 @@ def _config(name: str, spec: ModelVariantSpec, output: str) -> Manifest:
             "threads": spec.benchmark.threads,
         },
     }
+    if spec.search is not None:
+        limits = {"minAccuracy": spec.gate.min_accuracy, "maxAccuracyDrop": spec.gate.max_accuracy_drop}
+        config["search"] = {**spec.search.to_manifest(), **limits}
+    return config
 
 
 def _step(step: Manifest) -> Manifest:
