@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+import socket
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,8 @@ def free_port() -> int:
     return processes.free_ports(1)[0]
 
 
-def config(upstream_port: int, **changes: object) -> WakerConfig:
+def config(upstream: socket.socket, **changes: object) -> WakerConfig:
+    upstream_port = upstream.getsockname()[1]
     given: dict[str, object] = {
         "upstream": "127.0.0.1", "address": "127.0.0.1", "ports": (free_port(),), "upstreamPorts": (upstream_port,),
         "metricsPort": free_port(), "retrySeconds": 0.02, **changes,
@@ -35,8 +37,16 @@ async def holding(settings: WakerConfig) -> AsyncIterator[Waker]:
         await waker.close()
 
 
+@pytest.fixture
+def upstream() -> Iterator[socket.socket]:
+    """The servers' port, held from the beginning: whoever else took it would be asked."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield held
+
+
 @contextlib.asynccontextmanager
-async def echo_server(port: int) -> AsyncIterator[None]:
+async def echo_server(upstream: socket.socket) -> AsyncIterator[None]:
     """Answers what it got, once its client has sent all."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -44,7 +54,7 @@ async def echo_server(port: int) -> AsyncIterator[None]:
         await writer.drain()
         writer.close()
 
-    server = await asyncio.start_server(answer, "127.0.0.1", port)
+    server = await asyncio.start_server(answer, sock=upstream)
     try:
         yield
     finally:
@@ -67,9 +77,8 @@ async def until_waiting(waker: Waker, count: int) -> None:
             await asyncio.sleep(0.01)
 
 
-def test_requests_wait_until_a_server_is_there_and_none_is_lost() -> None:
+def test_requests_wait_until_a_server_is_there_and_none_is_lost(upstream: socket.socket) -> None:
     async def story() -> None:
-        upstream = free_port()
         async with holding(config(upstream)) as waker:
             port = waker.config.ports[0]
             asked = [asyncio.create_task(ask(port, b"%d" % n)) for n in range(50)]
@@ -83,9 +92,9 @@ def test_requests_wait_until_a_server_is_there_and_none_is_lost() -> None:
     asyncio.run(story())
 
 
-def test_who_waits_too_long_is_let_go() -> None:
+def test_who_waits_too_long_is_let_go(upstream: socket.socket) -> None:
     async def story() -> None:
-        async with holding(config(free_port(), holdSeconds=0.3)) as waker:
+        async with holding(config(upstream, holdSeconds=0.3)) as waker:
             with contextlib.suppress(ConnectionError):
                 assert await ask(waker.config.ports[0], b"anyone?") == b""
             assert (waker.waiting, waker.dropped) == (0, 1)
@@ -93,9 +102,9 @@ def test_who_waits_too_long_is_let_go() -> None:
     asyncio.run(story())
 
 
-def test_there_is_an_end_to_how_many_may_wait() -> None:
+def test_there_is_an_end_to_how_many_may_wait(upstream: socket.socket) -> None:
     async def story() -> None:
-        async with holding(config(free_port(), mostWaiting=2, holdSeconds=30)) as waker:
+        async with holding(config(upstream, mostWaiting=2, holdSeconds=30)) as waker:
             port = waker.config.ports[0]
             patient = [asyncio.create_task(ask(port, b"first")) for _ in range(2)]
             await until_waiting(waker, 2)
@@ -109,9 +118,9 @@ def test_there_is_an_end_to_how_many_may_wait() -> None:
     asyncio.run(story())
 
 
-def test_metrics_are_read_over_http() -> None:
+def test_metrics_are_read_over_http(upstream: socket.socket) -> None:
     async def story() -> None:
-        async with holding(config(free_port())) as waker:
+        async with holding(config(upstream)) as waker:
             reader, writer = await asyncio.open_connection("127.0.0.1", waker.config.metrics_port)
             writer.write(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
             answer = (await reader.read()).decode()
@@ -131,8 +140,8 @@ def test_a_wrong_configuration_is_told_in_a_line(wrong: dict[str, object], tmp_p
     assert "TRIMTAB_CONFIG: " in done.result()["error"]
 
 
-def test_it_ends_on_sigterm(tmp_path: Path) -> None:
-    given = config(free_port()).model_dump(mode="json", by_alias=True)
+def test_it_ends_on_sigterm(upstream: socket.socket, tmp_path: Path) -> None:
+    given = config(upstream).model_dump(mode="json", by_alias=True)
     with processes.entry("serve.waker", given, tmp_path) as entry:
         entry.wait_for("holding")
         entry.process.terminate()
