@@ -62,7 +62,7 @@ def steer(
     if soft:
         bounds = tuple(replace(b, limit=b.limit * share * _SOLVED) for b in bounds_of(plain, problem.budgets, keys))
         found = _put_off(plain, bounds, asked, alone)
-        return replace(found, budgets_usd=found.budgets_usd / share), alone
+        return replace(found, budgets_usd=found.budgets_usd / (share * _SOLVED)), alone
     if not crowded:
         return Steered(tables, None, {}, worth, plain), alone
     guide = _guide(tables, asked, alone.short)
