@@ -25,8 +25,9 @@ from trimtab.plan.fleet.forecast import FloatArray
 
 LEVEL_WINDOWS = 3
 """The level is the mean over so many times what a load is forecast over."""
-SURGE = 0.2
-"""By so much of itself a load is taken to rise while a replica starts, as far as its own past does not tell."""
+SURGE_MEAN = 0.218
+"""By so much of itself a load is taken to rise on average while a replica starts, as far as its own past does not tell;
+the rise is taken to be exponential, as one that is as likely to go on however far it came."""
 SURGE_WEIGHT = 24.0
 """The past tells as much as that assumption once it is so many times as long as the start of a replica."""
 PRESENT_HEADROOM = 0.5
@@ -74,7 +75,8 @@ def level(
     past = _means(window, min(window.shape[1], LEVEL_WINDOWS * short))
     mean = past[:, -1]
     unknown = unknown_share(window.shape[1] * interval_seconds, ahead_seconds)
-    headroom = unknown * SURGE + (1.0 - unknown) * _error(
+    surge = -SURGE_MEAN * math.log1p(-confidence)
+    headroom = unknown * surge + (1.0 - unknown) * _error(
         window, past, short, max(short, round(ahead_seconds / interval_seconds)), confidence, interval_seconds
     )
     present = _means(window, min(window.shape[1], short))[:, -1]

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trimtab.plan.fleet.demand import demand, patience_seconds
-from trimtab.plan.fleet.level import SURGE, level, unknown_share
+from trimtab.plan.fleet.level import SURGE_MEAN, level, unknown_share
 from trimtab.plan.fleet.problem import Load, Option, Running, Settings, Target, Workload
 from trimtab.plan.fleet.profiles import BatchProfile
 
@@ -32,11 +32,19 @@ def test_the_level_is_the_mean_of_three_windows() -> None:
 
 
 def test_a_constant_load_keeps_the_assumed_surge_only_as_far_as_its_past_is_short() -> None:
-    assert headroom(np.full(30, 5.0)) == pytest.approx(SURGE * unknown_share(300.0, 100.0))
+    surge = -SURGE_MEAN * np.log(0.1)  # The 90 % quantile of an exponential rise.
+    assert headroom(np.full(30, 5.0)) == pytest.approx(surge * unknown_share(300.0, 100.0))
     found = [headroom(np.full(count, 5.0)) for count in (12, 30, 90, 360)]
     assert found == sorted(found, reverse=True)
-    assert found[0] > 0.9 * SURGE
-    assert found[-1] < 0.5 * SURGE
+    assert found[0] > 0.9 * surge
+    assert found[-1] < 0.5 * surge
+
+
+def test_who_has_error_budget_left_assumes_less_of_a_surge() -> None:
+    constant = np.full(30, 5.0)
+    found = [headroom(constant, confidence) for confidence in (0.2, 0.4, 0.6, 0.9)]
+    assert found == sorted(found)
+    assert found[0] < 0.3 * found[2]
 
 
 def test_a_load_that_wanders_gets_more_headroom_than_a_constant_one() -> None:
@@ -73,7 +81,7 @@ def test_a_burst_that_may_wait_within_the_target_proves_nothing() -> None:
 def test_a_burst_proves_nothing_where_bursts_are_usual() -> None:
     bursty = np.where(np.arange(60) % 2 == 0, 5.0, 35.0)
     found = level(bursty[None, :], 10.0, 100.0, 60.0, 0.5)
-    assert found.ready_for[0] < 20.0 * (1.0 + SURGE)
+    assert found.ready_for[0] < 20.0 * (1.0 + SURGE_MEAN)
 
 
 @given(rates=RATES, over=st.floats(1.0, 300.0), ahead=st.floats(10.0, 600.0), confidence=st.floats(0.01, 0.99))
