@@ -86,3 +86,4 @@ def test_as_many_samples_as_are_named_would_mostly_do() -> None:
 def test_what_lies_on_its_limit_is_shown_by_no_number_of_samples() -> None:
     assert drop_below(Pairs(360, 0, 0), 0.0, 0.05).samples_needed is None
     assert accuracy_above(342, 360, 0.95, 0.05).samples_needed is None
+    assert drop_below(Pairs(20, 0, 0), 1.1e-308, 0.05).samples_needed is None

@@ -14,6 +14,8 @@ from statistics import NormalDist
 _NORMAL = NormalDist()
 _POWER = 0.8
 """Probability of passing that the number of samples named in a refusal gives, if the figures stay what they are."""
+_LEAST_DISTANCE = 1e-6
+"""Nearer to the limit than this, millions of millions of samples would be needed."""
 _HALVINGS = 60
 
 
@@ -124,8 +126,10 @@ def _largest_drop(pairs: Pairs, significance: float) -> float:
 
 
 def _needed(distance: float, spread_at_limit: float, spread: float, significance: float, samples: int) -> int | None:
-    """Samples for a probability of 80 % to show a distance from the limit; by the normal approximation."""
-    if distance <= 0:
+    """Samples for a probability of 80 % to show a distance from the limit; by the normal approximation. None where no
+    number that anybody could collect would do.
+    """
+    if distance < _LEAST_DISTANCE:
         return None
     z_limit, z_power = _NORMAL.inv_cdf(1 - significance), _NORMAL.inv_cdf(_POWER)
     return max(samples + 1, math.ceil(((z_limit * spread_at_limit + z_power * spread) / distance) ** 2))
