@@ -11,14 +11,14 @@ from trimtab.apply.other_status import policy_status
 from trimtab.plan.planner import plan
 from trimtab.plan.snapshot import PolicyState, TrainingMetrics, TrainingState, WorkloadPod
 
-_STEP = timedelta(seconds=60)
+_STEP = timedelta(seconds=120)
 _LAG = timedelta(seconds=25)
 _REPLICA_USD_PER_HOUR = 0.5 / 8.0 * 0.10
 
 
 @dataclass
 class Loop:
-    """The cluster, the meter and the operator's loop, in steps of a minute."""
+    """The cluster, the meter and the operator's loop, in steps of two minutes."""
 
     cap: PolicyState
     names: dict[str, dict[str, Any]]

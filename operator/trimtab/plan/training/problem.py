@@ -24,6 +24,9 @@ _LEAST_UNITS = 1e-6
 MOST_WEIGHED_STARTS = 300
 """Up to so many jobs, the time that each start costs is weighed against each pause; of more, it is added to the work
 once: a schedule of thousands has to be made within a pass of the loop.
+
+Under a budget that work is put off for it always is: each job is then placed many times, and weighing starts made a
+plan of three trainings take half a second.
 """
 _LEAST_WORK_SECONDS = 5.0
 _UNKNOWN_WORK_HOURS = 1.0
@@ -184,7 +187,7 @@ def scheduling_problem(
         _pool(h, capacity.left(h.meta.name), series.get(h.spec.grid_zone, ()), now, edges, hopes=hopes)
         for h in hardware
     )
-    weigh_starts = len(candidates) <= MOST_WEIGHED_STARTS
-    jobs = tuple(_job(c, names, float(edges[1]), weigh_starts=weigh_starts) for c in candidates)
     budgets = budgets_of(limits, known, edges, now)
+    weigh_starts = len(candidates) <= MOST_WEIGHED_STARTS and not budgets
+    jobs = tuple(_job(c, names, float(edges[1]), weigh_starts=weigh_starts) for c in candidates)
     return SchedulingProblem(edges_hours=edges, pools=pools, jobs=jobs, budgets=budgets)
