@@ -29,7 +29,7 @@ from trimtab.plan.training.scaling import learned_scaling
 from trimtab.plan.training.shares import share
 from trimtab.plan.training.slack import Slack, carbon_hold, latest_hours, needed_time, slack, worth_waiting
 from trimtab.plan.training.spending import TrainingLimit, overrun_reasons
-from trimtab.plan.training.timeline import runs_now, schedule_slots
+from trimtab.plan.training.timeline import runs_now, schedule_slots, without_stub
 
 _WARNINGS = (
     "JobFailed",
@@ -114,7 +114,8 @@ def plan_training(
     settled = {c.state.meta.key: c for c in ready}
     found = [replace(f, candidate=settled.get(f.state.meta.key, f.candidate)) for f in found]
     horizon = timedelta(hours=float(problem.edges_hours[-1]))
-    by_key = {p.key: p for p in plans.jobs}
+    held = {c.state.meta.key for c in ready if c.state.job is not None and not c.state.job.suspended}
+    by_key = {p.key: p if p.key in held or not problem.budgets else without_stub(p) for p in plans.jobs}
     for candidate in ready:
         run = runs_now(by_key[candidate.state.meta.key])
         if run is not None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from trimtab.api.training import ScheduleSlot
+from trimtab.plan.budget.problem import RESUME_HOURS
 from trimtab.plan.schedule.problem import JobSchedule, SlotRun
 from trimtab.plan.training.options import TrainingOption
 
@@ -18,6 +19,23 @@ def runs_now(schedule: JobSchedule) -> SlotRun | None:
     """The run that covers the present instant."""
     first = schedule.runs[0] if schedule.runs else None
     return first if first is not None and first.start_hours <= _NOW_HOURS else None
+
+
+def without_stub(schedule: JobSchedule) -> JobSchedule:
+    """The plan of a job that does not run, without what it would begin for less than a budget begins anything for.
+
+    A rest of a budget that pays for minutes is not worth a start; the work goes where the most of it is.
+    """
+    first = runs_now(schedule)
+    if first is None:
+        return schedule
+    count, end = 1, first.end_hours
+    while count < len(schedule.runs) and schedule.runs[count].start_hours <= end + _NOW_HOURS:
+        end = schedule.runs[count].end_hours
+        count += 1
+    if end - first.start_hours >= RESUME_HOURS or count == len(schedule.runs):
+        return schedule
+    return replace(schedule, runs=schedule.runs[count:])
 
 
 def starts_in(schedule: JobSchedule) -> timedelta | None:
