@@ -5,6 +5,7 @@ import json
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +40,8 @@ def manifest(kind: str, spec: dict[str, Any] | None = None, name: str = "") -> d
         "apiVersion": API_VERSION,
         "kind": kind,
         "metadata": {"name": name or kind.lower()},
-        "spec": LEAST[kind] if spec is None else spec,
+        # A copy: who fills it in must not change it for all tests that come.
+        "spec": deepcopy(LEAST[kind] if spec is None else spec),
     }
 
 

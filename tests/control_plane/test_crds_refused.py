@@ -251,7 +251,9 @@ BAD: list[tuple[str, str, Any, str, str]] = [
 def test_a_bad_manifest_is_refused_with_one_line(
     resources: Resources, kind: str, path: str, value: Any, field: str, right: str
 ) -> None:
-    (line,) = _complaints(resources, _with(kind, path, value))
+    lines = _complaints(resources, _with(kind, path, value))
+    assert len(lines) == 1, lines
+    line = lines[0]
     assert field in line
     assert right in line
 
