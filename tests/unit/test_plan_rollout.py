@@ -5,13 +5,14 @@ from typing import Any
 
 import pytest
 
-from tests.unit.test_plan_serving import INT8, decide
-from tests.unit.worlds import NOW, load, policy, serving, serving_pod, variant
+from tests.unit.test_plan_serving import FP32, INT8, decide
+from tests.unit.worlds import NOW, load, policy, serving, serving_pod, snapshot, variant
 from trimtab.api.rollout import RolloutPhase
 from trimtab.apply.serving_apply import switch_targets
 from trimtab.plan.decisions import ServingDecision
+from trimtab.plan.planner import plan
 from trimtab.plan.serving_facts import RolloutCounts, RolloutInterval
-from trimtab.plan.snapshot import ServingState
+from trimtab.plan.snapshot import PolicyState, ServingState
 
 CANARY = {"strategy": "Canary"}
 FP32_SERVES: dict[str, Any] = {
@@ -150,3 +151,28 @@ def test_only_watching_tries_nothing() -> None:
     decision = decide(state(FP32_SERVES), policy("watch", mode="Recommend"))
     assert decision.rollout is None
     assert carried(decide(state(running()), policy("watch", mode="Recommend"))) == ("Returned", "Withdrawn")
+
+
+REJECTED = [{"name": "int8", "until": (NOW + timedelta(hours=9)).isoformat(), "specHash": "x"}]
+NO_REPLICAS = {"name": "closed", "start": "00:00", "end": "23:59", "when": "Inside", "action": "ScaleToZero"}
+
+
+def planned(world: ServingState, *policies: PolicyState) -> ServingDecision:
+    (decision,) = plan(snapshot(serving=(world,), variants=(FP32, INT8), policies=policies)).serving
+    return decision
+
+
+def test_what_was_sent_back_is_remembered_through_a_night_without_replicas() -> None:
+    night = planned(state({**FP32_SERVES, "rejected": REJECTED}), policy("hours", windows=[NO_REPLICAS]))
+    assert (night.stopped, [r.name for r in night.rejected]) == (True, ["int8"])
+
+
+def test_what_was_sent_back_is_remembered_while_nothing_may_serve() -> None:
+    refused = decide(state({**FP32_SERVES, "rejected": REJECTED}), variants=())
+    assert (refused.reasons[0].code, [r.name for r in refused.rejected]) == ("VariantNotFound", ["int8"])
+
+
+def test_a_trial_that_loses_its_servers_ends_without_blame() -> None:
+    night = planned(state(running(60)), policy("hours", windows=[NO_REPLICAS]))
+    assert (carried(night), night.rejected) == (("Returned", "Withdrawn"), ())
+    assert night.canary_pods == ()

@@ -106,6 +106,13 @@ def test_a_window_that_has_it_at_no_replicas_holds_no_requests() -> None:
     assert (stopped.replicas, stopped.holds_requests, stopped.led_to_waker) == (0, False, False)
 
 
+@pytest.mark.parametrize("replicas", [0, 1])
+def test_while_nothing_can_be_chosen_anew_requests_are_held_as_before(replicas: int) -> None:
+    decision = decide(state(AWAKE if replicas else ASLEEP, replicas), variants=())
+    assert (decision.reasons[0].code, decision.holds_requests) == ("VariantNotFound", True)
+    assert decision.led_to_waker == (replicas == 0)
+
+
 @given(
     st.none() | st.floats(0, 100), st.none() | st.floats(0, 1e6), st.integers(0, 3), st.floats(0, 1e5), st.booleans()
 )

@@ -3,7 +3,6 @@
 It is read anew from the roll-out's begin in each pass, so that nothing is lost or counted twice with the operator.
 """
 
-import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
@@ -12,7 +11,7 @@ from trimtab.api.rollout import RolloutPhase, RolloutStatus
 from trimtab.observe.facts import SERVING
 from trimtab.observe.prometheus import seconds
 from trimtab.observe.series import Series, at_time
-from trimtab.plan.serving.load import QUANTILES
+from trimtab.plan.serving.load import QUANTILES, latency_quantile
 from trimtab.plan.serving_facts import RolloutCounts, RolloutInterval
 from trimtab.plan.snapshot import ServingState
 
@@ -65,11 +64,11 @@ def rollout_intervals(state: ServingState, found: Increases, interval_seconds: f
     for counter, series in found.items():
         for one in (one for one in series if one.label("model") == state.spec.model):
             values[counter, one.label("version")].update({at: value for at, value in one.points if at >= first})
-    tail = 1.0 - QUANTILES[state.spec.targets.latency.percentile]
+    quantile = QUANTILES[state.spec.targets.latency.percentile]
 
     def counts(version: str | None, at: float) -> RolloutCounts:
         of = {counter: values[counter, version or ""].get(at, 0.0) for counter in COUNTERS}
-        return _counts(of, tail)
+        return _counts(of, quantile)
 
     instants = sorted({at for points in values.values() for at in points})
     return tuple(
@@ -78,11 +77,10 @@ def rollout_intervals(state: ServingState, found: Increases, interval_seconds: f
     )
 
 
-def _counts(increases: Mapping[str, float], tail: float) -> RolloutCounts:
-    """A wait that is near exponential has its q-quantile at -ln(1 - q) times its mean, above the time of the work."""
+def _counts(increases: Mapping[str, float], quantile: float) -> RolloutCounts:
     answered, failed = increases[_SUCCESS], increases[_FAILURE]
     if answered < 1.0:  # Less than a request is the rounding of an increase.
         return RolloutCounts(requests=answered + failed, failures=failed)
     queue_ms, whole_ms = (increases[name] / answered / 1000.0 for name in (_QUEUE, _DURATION))
-    latency = max(0.0, whole_ms - queue_ms) - math.log(tail) * queue_ms
+    latency = latency_quantile(queue_ms, max(0.0, whole_ms - queue_ms), quantile)
     return RolloutCounts(requests=answered + failed, failures=failed, latency_ms=latency)

@@ -4,7 +4,15 @@ import json
 
 from trimtab.api import labels
 from trimtab.api.hardware import HardwareClassSpec
-from trimtab.apply.children.names import Manifest, object_meta, selector_labels, short_name, spec_hash
+from trimtab.apply.children.names import (
+    Manifest,
+    child_labels,
+    object_meta,
+    owner,
+    selector_labels,
+    short_name,
+    spec_hash,
+)
 from trimtab.apply.children.pods import runtime_pod
 from trimtab.plan.snapshot import ObjectMeta
 
@@ -41,9 +49,10 @@ def waker_children(
         image: Of the servers: it has the waker.
         ports: Of the servers, by name; `metrics` is the waker's own.
     """
+    served = {name: port for name, port in ports.items() if name != "metrics"}
     config = {
         "upstream": awake_name(meta),
-        "ports": [port for name, port in ports.items() if name != "metrics"],
+        "ports": list(served.values()),
         "metricsPort": ports["metrics"],
         "holdSeconds": _HOLD_SECONDS,
     }
@@ -60,19 +69,18 @@ def waker_children(
     }
     template = {
         "metadata": {
-            "labels": {**object_meta(meta, labels.WAKER_KIND, "", hardware_class)["labels"]},
+            "labels": child_labels(meta, labels.WAKER_KIND, hardware_class),
             "annotations": {labels.SCRAPE: "true", labels.SCRAPE_PORT: str(ports["metrics"])},
         },
         "spec": runtime_pod(container, hardware, [], _GRACE_SECONDS),
     }
-    names = [name for name in ports if name != "metrics"]
     service = {
         "apiVersion": "v1",
         "kind": "Service",
         "metadata": _owned(meta, awake_name(meta), hardware_class),
         "spec": {
             "selector": selector_labels(meta, SERVING_KIND),
-            "ports": [{"name": name, "port": ports[name], "targetPort": name} for name in names],
+            "ports": [{"name": name, "port": port, "targetPort": name} for name, port in served.items()],
         },
     }
     deployment = {
@@ -92,5 +100,4 @@ def waker_children(
 def _owned(meta: ObjectMeta, name: str, hardware_class: str, template_hash: str = "") -> Manifest:
     """Labelled as the waker's, owned by the workload: deleting that removes both."""
     marked = object_meta(meta, labels.WAKER_KIND, name, hardware_class, template_hash)
-    marked["ownerReferences"] = object_meta(meta, SERVING_KIND, name, hardware_class)["ownerReferences"]
-    return marked
+    return {**marked, "ownerReferences": owner(meta, SERVING_KIND)}

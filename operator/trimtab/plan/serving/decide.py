@@ -95,6 +95,11 @@ class _Case:
         """Something is chosen anew for it in this pass."""
         return self.refusal is None and self.sleep.reason is None
 
+    @property
+    def led_to_waker(self) -> bool:
+        """There is no server that could answer, and what holds requests."""
+        return self.sleep.possible and not any(pod.ready and not pod.deleting for pod in self.state.pods)
+
 
 def plan_serving(
     states: Sequence[ServingState],
@@ -165,11 +170,11 @@ def _decide(
     decided: Mapping[str, Decision],
 ) -> ServingDecision:
     if case.policy.stop is not None:
-        return _stopped(case, snapshot, case.policy.stop)
+        return _carried(case, _stopped(case, snapshot, case.policy.stop))
     if case.refusal is not None:
-        return _nothing(case, snapshot, case.refusal)
+        return _carried(case, _nothing(case, snapshot, case.refusal))
     if case.sleep.reason is not None:
-        return _asleep(case, snapshot, case.sleep.reason)
+        return _carried(case, _asleep(case, snapshot, case.sleep.reason))
     return _decision(case, snapshot, classes, capacity, decided[case.state.meta.key])
 
 
@@ -188,7 +193,9 @@ def _case(
     available = tuple(name for name, key in keys.items() if accepted.get(key))
     eligible = eligible_variants(state, policy, variants, accepted)
     correction, current = _correction(state, snapshot, variants, classes), current_variant(state)
-    trial = carry_on(state, policy.mode, eligible, load.breached, current, now)
+    asleep = sleep(state, policy.mode, now)
+    stopped = policy.stop is not None or asleep.reason is not None
+    trial = carry_on(state, policy.mode, eligible, load.breached, current, now, stopped=stopped)
     options = options_of(state, trial.may_serve(eligible), snapshot.hardware)
     running = running_of(state, current, correction or 1.0, now)
     workload = workload_of(state, options, policy, load, running)
@@ -203,7 +210,7 @@ def _case(
         workload=at_least(workload, LEAST_REPLICAS) if trial.runs else workload,
         refusal=policy.stop or (None if eligible else _why_none(state, policy, missing, available)),
         trial=trial,
-        sleep=sleep(state, policy.mode, now),
+        sleep=asleep,
     )
 
 
@@ -223,6 +230,19 @@ def _correction(
     return capacity_correction(state, known, snapshot.taken_at)
 
 
+def _carried(case: _Case, decision: ServingDecision) -> ServingDecision:
+    """A decision that chooses nothing, with what is to be remembered of roll-outs."""
+    trial = case.trial
+    return decision.model_copy(
+        update={
+            "rollout": trial.rollout,
+            "rejected": trial.rejected,
+            "conditions": (*decision.conditions, *rollout_conditions(trial.rollout)),
+            "events": (*decision.events, *notes(case.state, trial)),
+        }
+    )
+
+
 def _decision(
     case: _Case,
     snapshot: Snapshot,
@@ -232,7 +252,7 @@ def _decision(
 ) -> ServingDecision:
     state = case.state
     if not decided.placements:
-        return _nothing(case, snapshot, decided.reasons[0])
+        return _carried(case, _nothing(case, snapshot, decided.reasons[0]))
     placement = decided.placements[0]
     hardware = classes[placement.pool]
     capacity.take(placement.pool, units_per_replica(state.spec.resources, hardware) * placement.replicas)
@@ -248,7 +268,7 @@ def _decision(
         hardware_class=placement.pool,
         replicas=placement.replicas,
         holds_requests=case.sleep.possible,
-        led_to_waker=case.sleep.possible and not any(pod.ready and not pod.deleting for pod in state.pods),
+        led_to_waker=case.led_to_waker,
         predicted_latency_ms=decided.latency_seconds * 1000.0 if decided.latency_seconds != float("inf") else None,
         rate=Rate(
             cost_usd_per_hour=spent.usd_per_hour,
@@ -354,6 +374,8 @@ def _nothing(case: _Case, snapshot: Snapshot, reason: Reason) -> ServingDecision
         available=case.available,
         hardware_class=running.pool,
         replicas=running.replicas,
+        holds_requests=case.sleep.possible,
+        led_to_waker=case.led_to_waker,
         reasons=(reason,),
         conditions=serving_conditions(
             state, snapshot, case.load, None, "", running.replicas, kept, (reason,), case.missing

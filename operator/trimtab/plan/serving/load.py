@@ -11,7 +11,15 @@ from trimtab.plan.fleet.control import SETTLE_SECONDS
 from trimtab.plan.serving_facts import LateShare
 from trimtab.plan.snapshot import ServingState
 
-__all__ = ["QUANTILES", "SETTLE_SECONDS", "ObservedLoad", "capacity_correction", "observe_load", "recent_latency_ms"]
+__all__ = [
+    "QUANTILES",
+    "SETTLE_SECONDS",
+    "ObservedLoad",
+    "capacity_correction",
+    "latency_quantile",
+    "observe_load",
+    "recent_latency_ms",
+]
 
 QUANTILES = {Percentile.P50: 0.5, Percentile.P90: 0.9, Percentile.P95: 0.95, Percentile.P99: 0.99}
 STILL_BROKEN = 0.8
@@ -47,13 +55,20 @@ def recent_latency_ms(state: ServingState) -> float | None:
     """Estimate of the target's percentile over the last scrapes, from rates of queue and compute time.
 
     Triton's own quantiles are over a sliding window of a minute and go on showing a breach that is over.
-    A wait that is near exponential has its q-quantile at -ln(1 - q) times its mean.
     """
     metrics = state.metrics
     if metrics is None or metrics.mean_queue_ms is None or metrics.mean_compute_ms is None:
         return None
-    tail = 1.0 - QUANTILES[state.spec.targets.latency.percentile]
-    return metrics.mean_compute_ms - math.log(tail) * metrics.mean_queue_ms
+    quantile = QUANTILES[state.spec.targets.latency.percentile]
+    return latency_quantile(metrics.mean_queue_ms, metrics.mean_compute_ms, quantile)
+
+
+def latency_quantile(mean_wait: float, mean_work: float, quantile: float) -> float:
+    """A quantile of latency, from the mean times that requests wait and are worked on, in their unit.
+
+    A wait that is near exponential has its q-quantile at -ln(1 - q) times its mean; the work takes its mean.
+    """
+    return mean_work - math.log1p(-quantile) * mean_wait
 
 
 def observe_load(state: ServingState, now: datetime, stale_seconds: float) -> ObservedLoad:

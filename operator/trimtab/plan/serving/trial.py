@@ -48,7 +48,14 @@ class Trial:
 
 
 def carry_on(
-    state: ServingState, mode: Mode, eligible: Sequence[VariantState], breached: bool, current: str, now: datetime
+    state: ServingState,
+    mode: Mode,
+    eligible: Sequence[VariantState],
+    breached: bool,
+    current: str,
+    now: datetime,
+    *,
+    stopped: bool = False,
 ) -> Trial:
     """Let the roll-out in progress be judged.
 
@@ -59,6 +66,7 @@ def carry_on(
         breached: Its latency target is broken: what has to be done for it comes before any trial.
         current: The variant that was decided on last.
         now: The instant of the decision.
+        stopped: It has no replicas now, by a policy or because it sleeps: nothing can be tried.
     """
     making = {v.meta.name: v.status.spec_hash for v in eligible}
     rejected = tuple(
@@ -70,6 +78,8 @@ def carry_on(
     if rollout is None or rollout.phase is not RolloutPhase.RUNNING:
         return Trial(rollout, rejected)
     ended = _withdrawn(state, mode, making, breached, rollout)
+    if ended is None and stopped:
+        ended = "Withdrawn", "the service has no replicas now"
     if ended:
         return Trial(_end(rollout, *ended, now), rejected)
     judged = judge(state.spec.rollout, rollout, state.rollout_intervals, state.spec.targets.latency.milliseconds, now)
